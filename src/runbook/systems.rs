@@ -1,0 +1,151 @@
+//! Shapes of the `systems:` section: the outside things that a runbook touches.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::model::{Name, Program};
+use super::units::Span;
+
+/// An outside thing with a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    /// A PostgreSQL database.
+    Postgres(Postgres),
+    /// A PgBouncer pooler, one or several instances in front of one database.
+    Pgbouncer(Pgbouncer),
+    /// An HAProxy load balancer, one or several nodes with the same backend.
+    Haproxy(Haproxy),
+}
+
+impl System {
+    /// The kind as the runbook spells it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Pgbouncer(_) => "pgbouncer",
+            Self::Haproxy(_) => "haproxy",
+        }
+    }
+}
+
+/// A PostgreSQL database, version 15 to 18.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Postgres {
+    /// `postgresql://user:password@host:port/database` of a role that may replicate and fence (superuser, or
+    /// `rds_superuser` with `rds_replication`). A secret reference, or a URL with one in it.
+    pub url: String,
+    /// The same database as the *other* server dials it for replication; `url` when absent.
+    #[serde(default)]
+    pub replication_url: Option<String>,
+    /// `host:port` as poolers and applications reach it; that of `url` when absent.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Login roles that the fence leaves in (monitoring, backup): they must not write.
+    #[serde(default)]
+    pub exempt_roles: Vec<String>,
+}
+
+/// How a connection is protected.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Tls {
+    /// What is asked of the server.
+    #[serde(default)]
+    pub mode: TlsMode,
+    /// File with the certificates to trust (PEM), such as the RDS bundle; the machine's own when absent.
+    #[serde(default)]
+    pub ca: Option<String>,
+}
+
+/// What is asked of the server before anything is said to it; libpq's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// No TLS.
+    Disable,
+    /// TLS when the server has it, without looking at the certificate.
+    #[default]
+    Prefer,
+    /// TLS, without looking at the certificate.
+    Require,
+    /// TLS with a certificate that a trusted authority signed, for the name that was dialled.
+    VerifyFull,
+}
+
+/// A PgBouncer pooler: all instances that lead to the same database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Pgbouncer {
+    /// URL of the admin console of the only instance: `postgresql://admin@host:6432/pgbouncer`.
+    #[serde(default)]
+    pub admin: Option<String>,
+    /// Every instance, when there are several.
+    #[serde(default)]
+    pub instances: Vec<PgbouncerInstance>,
+    /// The entry of `[databases]` that the applications use.
+    pub database: String,
+    /// How the entry is pointed at another server.
+    #[serde(default)]
+    pub redirect: Option<Redirect>,
+    /// What an instance has as `server_login_retry` after the switch; a failed login during the window would
+    /// otherwise keep clients waiting for 15 s.
+    #[serde(default = "Pgbouncer::default_login_retry")]
+    pub login_retry: Span,
+}
+
+impl Pgbouncer {
+    const fn default_login_retry() -> Span {
+        Span::secs(0)
+    }
+}
+
+/// One instance of several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PgbouncerInstance {
+    /// URL of its admin console.
+    pub admin: String,
+    /// How its entry is pointed at another server.
+    pub redirect: Redirect,
+}
+
+/// How a pooler's entry is pointed at another server: PgBouncer has no command for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Redirect {
+    /// Edit this configuration file on this machine, then `RELOAD`.
+    Ini(String),
+    /// Programs that do it elsewhere (ssh, configuration management), then `RELOAD`.
+    Command(RedirectCommand),
+    /// The entry names a DNS name that somebody else moves; `RECONNECT` follows it.
+    Dns,
+}
+
+/// Programs that point a pooler elsewhere. `POINTSMAN_HOST`, `POINTSMAN_PORT` and `POINTSMAN_DATABASE` are in their
+/// environment: where the entry shall lead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RedirectCommand {
+    /// Points the entry at `POINTSMAN_HOST`; must be repeatable. It is its own undo: it is run with the former host.
+    pub apply: Program,
+}
+
+/// An HAProxy load balancer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Haproxy {
+    /// Runtime sockets of all nodes: a path, or `host:port`. They need `level admin`.
+    pub sockets: Vec<String>,
+    /// The backend whose servers are weighed.
+    pub backend: Name,
+    /// Its servers that traffic leaves.
+    pub from: Vec<Name>,
+    /// Its servers that traffic moves to.
+    pub to: Vec<Name>,
+}
