@@ -1,0 +1,76 @@
+//! Drivers: how to talk to each kind of outside system. They know no policy: what to do with an answer is decided in
+//! `steps`, `gates` and `executor`.
+
+pub mod postgres;
+pub mod world;
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// How sure a driver is that a failed call had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It never left this machine.
+    NotSent,
+    /// The system answered that it did not do it.
+    Refused,
+    /// It was sent and no answer came: it is in doubt, and settled by observing.
+    Unknown,
+}
+
+/// A call to a system that failed.
+#[derive(Debug, Error)]
+#[error("{system}: {what}: {reason}{}", Hint(.hint.as_deref()))]
+pub struct DriverError {
+    /// Name of the system in the runbook.
+    pub system: String,
+    /// What was tried, as a phrase: "pause database orders".
+    pub what: String,
+    /// What came back, masked.
+    pub reason: String,
+    /// What a person can do about it.
+    pub hint: Option<String>,
+    /// Whether it may have had an effect.
+    pub certainty: Certainty,
+    /// The system's own code, such as a SQLSTATE.
+    pub code: Option<String>,
+}
+
+struct Hint<'a>(Option<&'a str>);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+impl DriverError {
+    /// An error whose text is masked.
+    pub fn new(system: &str, what: &str, reason: impl fmt::Display, certainty: Certainty) -> Self {
+        Self {
+            system: system.to_owned(),
+            what: what.to_owned(),
+            reason: crate::secret::mask(&reason.to_string()),
+            hint: None,
+            certainty,
+            code: None,
+        }
+    }
+
+    /// Adds what a person can do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Whether the system's own code is `code`.
+    #[must_use]
+    pub fn is_code(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+}
+
+/// What a driver's call gives.
+pub type Result<T> = std::result::Result<T, DriverError>;

@@ -1,0 +1,191 @@
+//! One connection to one PostgreSQL database.
+
+use std::time::Duration;
+
+use tokio_postgres::config::SslMode;
+use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage};
+
+use super::tls;
+use crate::runbook::model::{Postgres, TlsMode};
+use crate::secret;
+use crate::systems::{Certainty, DriverError, Result};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a session may do. The server enforces it: a read-only session can't write even by mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For `check`, `plan`, gates and observing.
+    ReadOnly,
+    /// For the effects of steps. Also passes the sign on a fenced database's door.
+    ReadWrite,
+}
+
+/// A database of the runbook: its name and how it is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    /// Name of the system in the runbook.
+    pub name: String,
+    /// How it is reached; references are resolved at each connect.
+    pub spec: Postgres,
+}
+
+impl Database {
+    /// The connection's parameters, with the secret in them: not to be printed.
+    pub fn config(&self) -> Result<Config> {
+        let url = secret::resolve(&self.spec.url).map_err(|error| self.not_sent("resolve its url", error))?;
+        let mut config: Config = url
+            .expose()
+            .parse()
+            .map_err(|_| self.not_sent("read its url", "it is not postgresql://user:password@host:port/database"))?;
+        config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(10));
+        config.application_name("pointsman");
+        Ok(config)
+    }
+
+    /// Opens a session. Role and database settings that could get in the way (timeouts, search path, time zone, a
+    /// read-only default) are overridden for it.
+    pub async fn connect(&self, access: Access) -> Result<Session> {
+        let mut config = self.config()?;
+        config.options(session_options(access));
+        let mode = self.spec.tls.mode;
+        config.ssl_mode(match mode {
+            TlsMode::Disable => SslMode::Disable,
+            TlsMode::Prefer => SslMode::Prefer,
+            TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
+        });
+        let connecting = self.open(config, mode);
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(session) => session,
+            Err(_) => Err(self.not_sent("connect", format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+        }
+    }
+
+    async fn open(&self, config: Config, mode: TlsMode) -> Result<Session> {
+        let failed = |error| driver_error(&self.name, "connect", &error, Certainty::NotSent);
+        let client = if mode == TlsMode::Disable {
+            let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+            tokio::spawn(async move { drop(connection.await) });
+            client
+        } else {
+            let connector = tls::connector(&self.spec.tls).map_err(|reason| self.not_sent("prepare TLS", reason))?;
+            let (client, connection) = config.connect(connector).await.map_err(failed)?;
+            tokio::spawn(async move { drop(connection.await) });
+            client
+        };
+        Ok(Session { system: self.name.clone(), client })
+    }
+
+    fn not_sent(&self, what: &str, reason: impl std::fmt::Display) -> DriverError {
+        DriverError::new(&self.name, what, reason, Certainty::NotSent)
+    }
+}
+
+/// Startup options: these take precedence over what is set for the role and the database.
+fn session_options(access: Access) -> &'static str {
+    match access {
+        Access::ReadOnly => {
+            "-c default_transaction_read_only=on -c search_path=pg_catalog -c TimeZone=UTC -c lock_timeout=2000 \
+             -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c client_min_messages=warning"
+        }
+        Access::ReadWrite => {
+            "-c default_transaction_read_only=off -c search_path=pg_catalog -c TimeZone=UTC -c lock_timeout=5000 \
+             -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c client_min_messages=warning"
+        }
+    }
+}
+
+/// One connection. Calls on it are sent in order; dropping it closes it.
+pub struct Session {
+    system: String,
+    client: Client,
+}
+
+/// Rows of one statement of a simple query, as text.
+pub type TextRows = Vec<Vec<Option<String>>>;
+
+impl Session {
+    /// Name of the system in the runbook.
+    #[must_use]
+    pub fn system(&self) -> &str {
+        &self.system
+    }
+
+    /// Whether the server or the network closed it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Rows of one statement. `what` is the phrase that an error uses: "read the roles".
+    pub async fn rows(&self, what: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        self.client.query(sql, params).await.map_err(|error| self.failed(what, &error))
+    }
+
+    /// The first column of the only row.
+    pub async fn value<T: FromSqlOwned>(&self, what: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<T> {
+        let row = self.client.query_one(sql, params).await.map_err(|error| self.failed(what, &error))?;
+        row.try_get(0).map_err(|error| self.failed(what, &error))
+    }
+
+    /// Runs statements in one round trip (simple protocol) and gives the rows of each statement that has any, in order.
+    /// Without `BEGIN` in it, all is one transaction.
+    pub async fn batch(&self, what: &str, sql: &str) -> Result<Vec<TextRows>> {
+        let messages = self.client.simple_query(sql).await.map_err(|error| self.failed(what, &error))?;
+        Ok(text_rows(messages))
+    }
+
+    /// Asks the server to stop the statement that runs; for a deadline that passed.
+    #[must_use]
+    pub fn cancel_token(&self) -> tokio_postgres::CancelToken {
+        self.client.cancel_token()
+    }
+
+    /// The driver's client, for what this wrapper has no word for (`COPY`).
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn failed(&self, what: &str, error: &tokio_postgres::Error) -> DriverError {
+        driver_error(&self.system, what, error, Certainty::Unknown)
+    }
+}
+
+/// Groups the messages of a simple query by statement.
+fn text_rows(messages: Vec<SimpleQueryMessage>) -> Vec<TextRows> {
+    let mut results = Vec::new();
+    for message in messages {
+        match message {
+            SimpleQueryMessage::RowDescription(_) => results.push(Vec::new()),
+            SimpleQueryMessage::Row(row) => {
+                let values = (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect();
+                if let Some(rows) = results.last_mut() {
+                    rows.push(values);
+                }
+            }
+            _ => {}
+        }
+    }
+    results
+}
+
+/// Words an error: a server that answered refused; anything else is as sure as `otherwise` says.
+fn driver_error(system: &str, what: &str, error: &tokio_postgres::Error, otherwise: Certainty) -> DriverError {
+    let Some(answer) = error.as_db_error() else {
+        let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+        return DriverError::new(system, what, format!("{error}{source}"), otherwise);
+    };
+    let mut reason = answer.message().to_owned();
+    if let Some(detail) = answer.detail() {
+        reason = format!("{reason}; {detail}");
+    }
+    // 57P01 to 57P03: the server ended the session, and what ran in it may or may not have been committed.
+    let ended = answer.code().code().starts_with("57P0");
+    let certainty = if ended { otherwise } else { Certainty::Refused };
+    let mut failed = DriverError::new(system, what, reason, certainty);
+    failed.code = Some(answer.code().code().to_owned());
+    failed.hint = answer.hint().map(str::to_owned);
+    failed
+}
