@@ -109,10 +109,13 @@ choose_mirror() {
 choose_keyring() {
   local file
   KEYRING=${DEBIAN_KEYRING:-}
-  for file in "$KEYRING" {"","$PREFIX/keyring"}/usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
-    if [ -n "$file" ] && [ -r "$file" ]; then KEYRING=$file; return; fi
+  if [ -n "$KEYRING" ]; then
+    [ -r "$KEYRING" ] || not_here "DEBIAN_KEYRING names $KEYRING, which cannot be read"
+    return
+  fi
+  for file in {"","$PREFIX/keyring"}/usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
+    if [ -r "$file" ]; then KEYRING=$file; return; fi
   done
-  [ -z "$KEYRING" ] || not_here "DEBIAN_KEYRING names $KEYRING, which cannot be read"
   log "this machine lacks Debian's keys: fetching the package debian-archive-keyring from its own archive"
   rm -rf "$PREFIX/keyring"; mkdir -p "$PREFIX/keyring/deb"
   if ( cd "$PREFIX/keyring/deb" && apt-get -qq -o APT::Sandbox::User= download debian-archive-keyring ) >&2; then
@@ -249,6 +252,8 @@ is_current() { # group, recipe
   [[ $want == "$RECIPE $suite "* ]] || [ -z "$(find "$stamp" -mtime "+$((RETRY_NEWER_AFTER_DAYS - 1))")" ]
 }
 
+# Adds the group to FAILED instead of returning a status: calling it as `install_group || ...` would switch `set -e`
+# off in everything below.
 install_group() { # group: from the first of its suites that works
   local g=$1 line want suites packages suite status
   line=$(recipe "$g"); want="$RECIPE $line $PREFIX"
@@ -256,8 +261,7 @@ install_group() { # group: from the first of its suites that works
   if is_current "$g" "$want"; then return 0; fi
   prepare
   for suite in $suites; do
-    # Not `if ( ... )`: a condition would switch `set -e` off inside.
-    set +e
+    set +e                                 # for the same reason not `if ( ... )`
     # shellcheck disable=SC2086
     ( set -e; fetch_group "$g" "$suite" $packages ); status=$?
     set -e
@@ -269,7 +273,7 @@ install_group() { # group: from the first of its suites that works
     log "$g: $suite could not be used (apt's message stands above)"
   done
   rm -rf "${PREFIX:?}/$g.new"
-  return 1
+  FAILED+=" $g"
 }
 
 # Once, and only when there is something to do: with nothing to do the network and apt are never asked.
@@ -341,19 +345,20 @@ path_lines() { # (name, path below PREFIX)...
 }
 
 main() {
-  local g failed=''
+  local g
+  FAILED=''
   command -v flock > /dev/null || not_here "this machine has no flock (package util-linux)"
   PREFIX=${1:-${POINTSMAN_SERVERS:-$(default_prefix)}}
   mkdir -p "$PREFIX"; PREFIX=$(cd "$PREFIX" && pwd -P)
   case $PREFIX in *[[:space:]:]*) log "PREFIX may not have spaces or colons in it: $PREFIX"; exit 2 ;; esac
   exec 9> "$PREFIX/.lock"                  # several test runs may start at once
   flock -n 9 || { log "another run is installing into $PREFIX: waiting for it"; flock 9; }
-  for g in patchelf ${GROUPS_WANTED:-new pg17 old}; do install_group "$g" || failed+=" $g"; done
+  for g in patchelf ${GROUPS_WANTED:-new pg17 old}; do install_group "$g"; done
   if [ -d "$PREFIX/pt" ] && [ ! -x "$PREFIX/bin/pt" ]; then write_pt; fi
   paths > "$PREFIX/paths.env.new"; mv "$PREFIX/paths.env.new" "$PREFIX/paths.env"
-  if [ -n "$failed" ]; then
-    grep -q '^PG_NEWEST_BIN=' "$PREFIX/paths.env" || { log "nothing could be installed:$failed failed. Is the archive reachable? (DEBIAN_MIRROR chooses another)"; exit 1; }
-    log "NOTE: these groups could not be installed:$failed. Going on with what is there."
+  if [ -n "$FAILED" ]; then
+    grep -q '^PG_NEWEST_BIN=' "$PREFIX/paths.env" || { log "nothing could be installed:$FAILED failed. Is the archive reachable? (DEBIAN_MIRROR chooses another)"; exit 1; }
+    log "NOTE: these groups could not be installed:$FAILED. Going on with what is there."
   fi
   cat "$PREFIX/paths.env"
 }
