@@ -1,0 +1,3 @@
+//! Fast tests that need no server and no network.
+mod licences;
+mod tidy;
