@@ -1,0 +1,45 @@
+# Works as root and as an ordinary user, on a machine that has Rust and nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+SERVERS_ENV := $(TARGET_DIR)/servers.env
+RUNBOOK ?= runbooks/rehearsal-postgres.yaml
+# Read by every recipe that starts servers: PG15_BIN, PG18_BIN, PGBOUNCER_NEW, ... for the programs it runs.
+with_servers := set -a; . $(SERVERS_ENV); set +a
+
+.PHONY: help rehearse test bench lint doc ci servers toolchain
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+rehearse: servers toolchain ## take RUNBOOK through a sandbox of real servers under load (ARGS="--keep" leaves it running)
+	@cargo build --locked --profile rehearse --bin pointsman
+	@$(with_servers); $(TARGET_DIR)/rehearse/pointsman rehearse $(RUNBOOK) $(ARGS)
+
+test: servers toolchain ## all tests, on real servers (ARGS goes to nextest, or to cargo test)
+	@$(with_servers); tools/test.sh $(ARGS)
+
+bench: servers toolchain ## measure cutovers against a hand-made minimum
+	@$(with_servers); cargo bench --locked $(ARGS)
+
+lint: toolchain ## format, clippy with warnings as errors, shellcheck if it is here
+	@cargo fmt --check
+	@cargo clippy --locked --all-targets -- -D warnings
+	@if command -v shellcheck > /dev/null; then shellcheck tools/*.sh .ci/run; else echo "note: shellcheck is not installed: scripts are not checked"; fi
+
+doc: toolchain ## the API documentation, with warnings as errors
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+ci: ## what CI runs
+	@.ci/run
+
+servers: ## find the servers, or install them into a cache folder
+	@mkdir -p $(TARGET_DIR)
+	@tools/servers.sh > $(SERVERS_ENV).new
+	@mv $(SERVERS_ENV).new $(SERVERS_ENV)
+
+toolchain:
+	@tools/toolchain.sh

@@ -1,0 +1,2 @@
+//! Tests on real servers.
+mod servers;

@@ -1,0 +1,84 @@
+//! What the scripts say on a machine where they can't do their work.
+use std::error::Error;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn script(name: &str) -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name))
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder with links to these programs of the host, to be all of `PATH`.
+fn only(programs: &[&str]) -> Result<tempfile::TempDir, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    for program in programs {
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|folder| folder.join(program))
+            .find(|path| path.exists())
+            .ok_or_else(|| format!("this machine has no {program}"))?;
+        symlink(found, folder.path().join(program))?;
+    }
+    Ok(folder)
+}
+
+#[test]
+fn without_apt_the_installer_names_the_other_ways() -> Result<(), Box<dyn Error>> {
+    let path = only(&["bash", "env", "flock", "mkdir", "id", "stat", "uname", "head", "sed", "rm", "cat"])?;
+    let prefix = tempfile::tempdir()?;
+    let output = script("install-servers.sh").arg(prefix.path()).env("PATH", path.path()).output()?;
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    for word in ["docker compose -f docker-compose.test.yml up -d", "PG15_BIN", "POINTSMAN_TEST_SOURCE_URL"] {
+        assert!(stderr(&output).contains(word), "{word} is missing in {}", stderr(&output));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wrong_server_in_the_environment_is_named() -> Result<(), Box<dyn Error>> {
+    for (name, what) in [("PG15_BIN", "is not a folder with postgres"), ("HAPROXY_NEW", "is not a program")] {
+        let output = script("servers.sh").arg("--find").env(name, "/nowhere").output()?;
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(&format!("{name}=/nowhere {what}")), "{}", stderr(&output));
+    }
+    Ok(())
+}
+
+/// Stands in for a server: it only has to be there.
+fn program(path: &Path) -> Result<(), Box<dyn Error>> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    symlink("/bin/sh", path)?;
+    Ok(())
+}
+
+#[test]
+fn servers_that_the_environment_names_are_taken_and_nothing_is_installed() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let mut command = script("servers.sh");
+    command.env("POINTSMAN_SERVERS", "/dev/null/nothing-can-be-installed-here");
+    for version in ["16", "17"] {
+        let bin = folder.path().join(version);
+        for name in ["postgres", "initdb", "pg_dump"] {
+            program(&bin.join(name))?;
+        }
+        command.env(format!("PG{version}_BIN"), bin);
+    }
+    for name in ["PG15_BIN", "PG18_BIN", "PG_NEWEST_BIN", "PGBOUNCER_NEW", "HAPROXY_OLD"] {
+        command.env_remove(name);
+    }
+    program(&folder.path().join("pooler"))?;
+    command.env("PGBOUNCER_OLD", folder.path().join("pooler")).env("HAPROXY_NEW", folder.path().join("pooler"));
+    let output = command.output()?;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let lines = String::from_utf8(output.stdout)?;
+    let pooler = folder.path().join("pooler");
+    let newest = folder.path().join("17");
+    assert!(lines.contains(&format!("PGBOUNCER_NEW={}\n", pooler.display())), "{lines}");
+    assert!(lines.contains(&format!("PG_NEWEST_BIN={}\n", newest.display())), "{lines}");
+    Ok(())
+}

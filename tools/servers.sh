@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# servers.sh [--find]: the servers for the rehearsal and the tests, as NAME=path lines that a shell can read.
+#
+# In this order, the first that is enough (two PostgreSQL versions, PgBouncer and HAProxy):
+#   1. what the environment names: PG15_BIN ... PG18_BIN (folders with initdb and postgres),
+#      PGBOUNCER_NEW, PGBOUNCER_OLD, HAPROXY_NEW, HAPROXY_OLD (programs);
+#   2. that and the machine's own servers;
+#   3. that and what tools/install-servers.sh puts into a cache folder, which is skipped with --find.
+# With less than enough but with a PostgreSQL, a PgBouncer and a HAProxy it goes on, and says so.
+# Exit: 0 usable, 1 the installation failed, 2 this machine cannot have them.
+set -euo pipefail
+
+readonly OLDEST=15 NEWEST=18                # what the program supports
+readonly PROGRAMS="PGBOUNCER_NEW PGBOUNCER_OLD HAPROXY_NEW HAPROXY_OLD"
+readonly OTHERS="MYSQLD MYSQL MYSQLDUMP MYSQL_BASEDIR MARIADBD MARIADB MARIADB_INSTALL_DB MARIADB_BASEDIR REDIS_SERVER REDIS_CLI TMUX PT"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+declare -A found=()
+
+log() { echo "servers: $*" >&2; }
+
+keep() { # name, path: the first that is found counts
+  [ -n "${found[$1]:-}" ] || found[$1]=$2
+}
+
+is_postgres() { [ -x "$1/postgres" ] && [ -x "$1/initdb" ] && [ -x "$1/pg_dump" ]; }
+
+from_environment() {
+  local name
+  for name in $(compgen -v PG | grep -E '^PG[0-9]+_BIN$'); do
+    [ -n "${!name}" ] || continue
+    is_postgres "${!name}" || { log "$name=${!name} is not a folder with postgres, initdb and pg_dump"; exit 2; }
+    keep "$name" "${!name}"
+  done
+  for name in $PROGRAMS; do
+    [ -n "${!name:-}" ] || continue
+    [ -x "${!name}" ] || { log "$name=${!name} is not a program"; exit 2; }
+    keep "$name" "${!name}"
+  done
+  for name in $OTHERS; do
+    [ -z "${!name:-}" ] || keep "$name" "${!name}"
+  done
+}
+
+# Where Debian and Ubuntu, Red Hat and SUSE, Homebrew, FreeBSD, and then anybody put them.
+from_host() {
+  local version dir program path
+  for (( version = NEWEST; version >= OLDEST; version-- )); do
+    for dir in {/usr/lib/postgresql/,/usr/pgsql-,/usr/lib/postgresql,/opt/homebrew/opt/postgresql@,/usr/local/opt/postgresql@}"$version"/bin; do
+      if is_postgres "$dir"; then keep "PG${version}_BIN" "$dir"; fi
+    done
+  done
+  if dir=$(pg_config --bindir 2>/dev/null) && is_postgres "$dir"; then
+    version=$("$dir/postgres" --version | grep -oE '[0-9]+' | head -n 1)
+    if (( version >= OLDEST && version <= NEWEST )); then keep "PG${version}_BIN" "$dir"; fi
+  fi
+  for program in pgbouncer haproxy; do
+    if path=$(PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/bin command -v "$program"); then
+      keep "${program^^}_NEW" "$path"
+      keep "${program^^}_OLD" "$path"
+    fi
+  done
+}
+
+from_installation() {
+  local line
+  while IFS= read -r line; do
+    # The lines are quoted for a shell.
+    eval "keep ${line%%=*} ${line#*=}"
+  done
+}
+
+versions() { printf '%s\n' "${!found[@]}" | sed -nE 's/^PG([0-9]+)_BIN$/\1/p' | sort -n; }
+
+have_proxies() {
+  [ -n "${found[PGBOUNCER_NEW]:-}${found[PGBOUNCER_OLD]:-}" ] && [ -n "${found[HAPROXY_NEW]:-}${found[HAPROXY_OLD]:-}" ]
+}
+
+is_enough() { (( $(versions | wc -l) >= 2 )) && have_proxies; }
+
+is_usable() { [ -n "$(versions)" ] && have_proxies; }
+
+missing() {
+  [ -n "$(versions)" ] || printf ' PostgreSQL %s to %s' "$OLDEST" "$NEWEST"
+  [ -n "${found[PGBOUNCER_NEW]:-}${found[PGBOUNCER_OLD]:-}" ] || printf ' PgBouncer'
+  [ -n "${found[HAPROXY_NEW]:-}${found[HAPROXY_OLD]:-}" ] || printf ' HAProxy'
+}
+
+# A proxy that is there in one version only stands in for the other.
+fill_in() {
+  local kind
+  for kind in PGBOUNCER HAPROXY; do
+    [ -z "${found[${kind}_NEW]:-}" ] || keep "${kind}_OLD" "${found[${kind}_NEW]}"
+    [ -z "${found[${kind}_OLD]:-}" ] || keep "${kind}_NEW" "${found[${kind}_OLD]}"
+  done
+  found[PG_NEWEST_BIN]=${found[PG$(versions | tail -n 1)_BIN]}
+}
+
+print() {
+  local name
+  for name in $(printf '%s\n' "${!found[@]}" | sort); do printf '%s=%q\n' "$name" "${found[$name]}"; done
+}
+
+main() {
+  local status=0 installed
+  from_environment
+  if ! is_enough; then
+    local -A named=(); local name          # when the host's own are too few, the installed ones go before them
+    for name in "${!found[@]}"; do named[$name]=${found[$name]}; done
+    from_host
+    if ! is_enough && [ "${1:-}" != --find ]; then
+      installed=$("$here/install-servers.sh") || status=$?
+      if [ $status = 0 ]; then
+        found=(); for name in "${!named[@]}"; do found[$name]=${named[$name]}; done
+        from_installation <<< "$installed"
+        from_host
+      fi
+    fi
+  fi
+  is_usable || { log "not found:$(missing). Name them (PG15_BIN, PG18_BIN, PGBOUNCER_NEW, HAPROXY_NEW) or install them."; exit $(( status ? status : 2 )); }
+  is_enough || log "NOTE: only PostgreSQL $(versions | paste -sd, -) is to be had, so the rehearsal moves between two servers of the same version"
+  fill_in
+  print
+}
+
+main "$@"
