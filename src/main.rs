@@ -1,2 +1,26 @@
 //! The command `pointsman`.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use pointsman::cli::Cli;
+use pointsman::commands;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(Box::pin(commands::dispatch(cli))),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // What is wrong with a runbook says itself that it is an error.
+            let text = error.to_string();
+            let what = if text.starts_with("error[") { "" } else { "error: " };
+            anstream::eprintln!("{what}{text}");
+            error.exit.into()
+        }
+    }
+}

@@ -70,6 +70,12 @@ impl Step {
         }
     }
 
+    /// Whether it changes nothing outside: there is nothing to take back.
+    #[must_use]
+    pub const fn only_looks(&self) -> bool {
+        matches!(self, Self::Preflight(_) | Self::Wait(_) | Self::Approve(_) | Self::Bake(_) | Self::Verify(_))
+    }
+
     /// The name the author gave it, if any.
     #[must_use]
     pub fn given_name(&self) -> Option<&str> {

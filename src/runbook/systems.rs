@@ -93,6 +93,10 @@ pub struct Pgbouncer {
     /// How the entry is pointed at another server.
     #[serde(default)]
     pub redirect: Option<Redirect>,
+    /// URL of the entry as an application dials it, through the pooler. After the switch a row is written through it
+    /// (into `pointsman.canary`) and looked for on the side that it must lead to.
+    #[serde(default)]
+    pub probe: Option<String>,
     /// What an instance has as `server_login_retry` after the switch; a failed login during the window would
     /// otherwise keep clients waiting for 15 s.
     #[serde(default = "Pgbouncer::default_login_retry")]

@@ -70,7 +70,12 @@ impl TryFrom<String> for Size {
 
 impl From<Size> for String {
     fn from(size: Size) -> String {
-        size.to_string().replace(' ', "")
+        // Exact, unlike what people are shown: the frozen plan holds it.
+        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        match units.iter().find(|(_, unit)| size.0 > 0 && size.0.is_multiple_of(*unit)) {
+            Some((name, unit)) => format!("{}{name}", size.0 / unit),
+            None => format!("{}B", size.0),
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Drivers: how to talk to each kind of outside system. They know no policy: what to do with an answer is decided in
 //! `steps`, `gates` and `executor`.
 
+pub mod haproxy;
+pub mod pgbouncer;
 pub mod postgres;
+pub mod program;
 pub mod world;
 
 use std::fmt;

@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 
 use super::postgres::Database;
 use super::{Certainty, DriverError, Result};
-use crate::runbook::model::{Haproxy, Name, Pgbouncer, Postgres, System};
+use crate::runbook::model::{Haproxy, Name, Pgbouncer, Postgres, Redirect, System};
+use crate::secret;
 
 /// The systems of one plan.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,17 +29,17 @@ impl World {
     }
 
     /// The pooler of this name.
-    pub fn pgbouncer(&self, name: &str) -> Result<&Pgbouncer> {
+    pub fn pgbouncer(&self, name: &str) -> Result<Pgbouncer> {
         match self.systems.get(name) {
-            Some(System::Pgbouncer(spec)) => Ok(spec),
+            Some(System::Pgbouncer(spec)) => pgbouncer(name, spec.clone()),
             other => Err(Self::wrong(name, "pgbouncer", other)),
         }
     }
 
     /// The load balancer of this name.
-    pub fn haproxy(&self, name: &str) -> Result<&Haproxy> {
+    pub fn haproxy(&self, name: &str) -> Result<Haproxy> {
         match self.systems.get(name) {
-            Some(System::Haproxy(spec)) => Ok(spec),
+            Some(System::Haproxy(spec)) => haproxy(name, spec.clone()),
             other => Err(Self::wrong(name, "haproxy", other)),
         }
     }
@@ -55,4 +56,31 @@ impl World {
         };
         DriverError::new(name, "look it up", reason, Certainty::NotSent)
     }
+}
+
+/// References in the fields that are no secrets (paths, addresses, names) are resolved here; URLs stay references until
+/// a connection is opened.
+fn plain(name: &str, text: &str) -> Result<String> {
+    let resolved = secret::resolve(text);
+    resolved
+        .map(|resolved| resolved.expose().to_owned())
+        .map_err(|error| DriverError::new(name, "resolve its settings", error, Certainty::NotSent))
+}
+
+fn haproxy(name: &str, mut spec: Haproxy) -> Result<Haproxy> {
+    for text in spec.sockets.iter_mut().chain([&mut spec.backend]).chain(&mut spec.from).chain(&mut spec.to) {
+        *text = plain(name, text)?;
+    }
+    Ok(spec)
+}
+
+fn pgbouncer(name: &str, mut spec: Pgbouncer) -> Result<Pgbouncer> {
+    spec.database = plain(name, &spec.database)?;
+    let redirects = spec.redirect.iter_mut().chain(spec.instances.iter_mut().map(|instance| &mut instance.redirect));
+    for redirect in redirects {
+        if let Redirect::Ini(path) = redirect {
+            *path = plain(name, path)?;
+        }
+    }
+    Ok(spec)
 }

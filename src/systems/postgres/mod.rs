@@ -1,7 +1,17 @@
 //! PostgreSQL 15 to 18.
 
+pub mod barrier;
+pub mod catalog;
+pub mod compare;
+pub mod fence;
+pub mod pair;
+pub mod probe;
+pub mod schema_copy;
 pub mod session;
-mod tls;
+pub mod setup;
+pub mod stream;
+pub mod survey;
+pub(in crate::systems) mod tls;
 
 pub use session::{Access, Database, Session};
 

@@ -12,6 +12,10 @@ use crate::secret;
 use crate::systems::{Certainty, DriverError, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// An idle connection is looked after this often.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// A network that swallows what was sent is noticed after this long, instead of a quarter of an hour.
+const NETWORK_LOST: Duration = Duration::from_secs(15);
 
 /// What a session may do. The server enforces it: a read-only session can't write even by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,8 @@ impl Database {
             .expose()
             .parse()
             .map_err(|_| self.not_sent("read its url", "it is not postgresql://user:password@host:port/database"))?;
-        config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(10));
+        config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE);
+        config.keepalives_retries(2).tcp_user_timeout(NETWORK_LOST);
         config.application_name("pointsman");
         Ok(config)
     }
@@ -172,7 +177,12 @@ fn text_rows(messages: Vec<SimpleQueryMessage>) -> Vec<TextRows> {
 }
 
 /// Words an error: a server that answered refused; anything else is as sure as `otherwise` says.
-fn driver_error(system: &str, what: &str, error: &tokio_postgres::Error, otherwise: Certainty) -> DriverError {
+pub(in crate::systems) fn driver_error(
+    system: &str,
+    what: &str,
+    error: &tokio_postgres::Error,
+    otherwise: Certainty,
+) -> DriverError {
     let Some(answer) = error.as_db_error() else {
         let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
         return DriverError::new(system, what, format!("{error}{source}"), otherwise);

@@ -1,0 +1,56 @@
+//! What the executor does things with: the real steps and the real guard. Tests explore thousands of states with hands
+//! that work in memory; the executor is the same.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::context::Context;
+use super::guard::Guard;
+use super::state::RunState;
+use crate::journal::{Act, Move};
+use crate::runbook::model::Step;
+use crate::steps::{self, Observation, StepError};
+use crate::systems::postgres::pair::Heading;
+
+/// What changes the world.
+#[async_trait]
+pub trait Hands: Send + Sync {
+    /// Does a step, or takes it back.
+    async fn act(&self, cx: &Context, state: &RunState, step: &Step, of: &Move) -> Result<Value, StepError>;
+
+    /// Looks whether a step is done.
+    async fn observe(&self, cx: &Context, state: &RunState, step: &Step, of: &Move) -> Result<Observation, StepError>;
+
+    /// Proves a window that was passed.
+    async fn prove(&self, cx: &Context, way: Heading) -> Result<(), String>;
+
+    /// Starts the guard of a window; `None` where no process can outlive this one.
+    async fn guard(&self, cx: &Context, budget: Duration) -> Result<Option<Guard>, String>;
+}
+
+/// The steps as they are.
+pub struct RealHands;
+
+#[async_trait]
+impl Hands for RealHands {
+    async fn act(&self, cx: &Context, state: &RunState, step: &Step, of: &Move) -> Result<Value, StepError> {
+        match of.act {
+            Act::Apply => steps::action(step).apply(cx, state, of).await,
+            Act::Undo => steps::action(step).undo(cx, state, of).await,
+        }
+    }
+
+    async fn observe(&self, cx: &Context, state: &RunState, step: &Step, of: &Move) -> Result<Observation, StepError> {
+        steps::action(step).observe(cx, state, of).await
+    }
+
+    async fn prove(&self, cx: &Context, way: Heading) -> Result<(), String> {
+        steps::prove(cx, way).await
+    }
+
+    async fn guard(&self, cx: &Context, budget: Duration) -> Result<Option<Guard>, String> {
+        Guard::start(cx, budget).await.map(Some)
+    }
+}

@@ -1,0 +1,14 @@
+//! The executor: state (a fold), decide (pure), drive (does it), the guard that outlives it.
+
+pub mod context;
+pub mod decide;
+pub mod drive;
+pub mod guard;
+pub mod hands;
+pub mod process;
+pub mod rig;
+pub mod state;
+pub mod take;
+
+pub use drive::{Conclusion, Drive, DriveError, OnHold};
+pub use state::RunState;

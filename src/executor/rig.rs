@@ -1,0 +1,91 @@
+//! Connections that a run keeps open: everything that can be done before the window is done before it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::try_join_all;
+use tokio::sync::Mutex;
+
+use crate::systems::Result;
+use crate::systems::pgbouncer::{Pooler, Switch};
+use crate::systems::postgres::{Access, Session, setup};
+use crate::systems::world::World;
+
+/// Open connections by name of the system.
+pub struct Rig {
+    world: World,
+    run: String,
+    epoch: AtomicU64,
+    sessions: Mutex<HashMap<String, Arc<Session>>>,
+    poolers: Mutex<HashMap<String, Arc<Pooler>>>,
+    switches: Mutex<HashMap<String, Switch>>,
+}
+
+impl Rig {
+    /// A rig for one executor of a run; nothing is opened yet.
+    #[must_use]
+    pub fn new(world: World, run: &str, epoch: u64) -> Self {
+        Self {
+            world,
+            run: run.to_owned(),
+            epoch: AtomicU64::new(epoch),
+            sessions: Mutex::default(),
+            poolers: Mutex::default(),
+            switches: Mutex::default(),
+        }
+    }
+
+    /// The session to a database, opened (again) when there is none. The first thing done in it is to make this
+    /// executor's epoch the only one that may change the database.
+    pub async fn session(&self, name: &str) -> Result<Arc<Session>> {
+        let mut sessions = self.sessions.lock().await;
+        if let Some(session) = sessions.get(name).filter(|session| !session.is_closed()) {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(self.world.database(name)?.connect(Access::ReadWrite).await?);
+        setup::raise_epoch(&session, &self.run, self.epoch.load(Ordering::SeqCst)).await?;
+        sessions.insert(name.to_owned(), Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// The pooler of this name: admin consoles of all its instances.
+    pub async fn pooler(&self, name: &str) -> Result<Arc<Pooler>> {
+        let mut poolers = self.poolers.lock().await;
+        if let Some(pooler) = poolers.get(name) {
+            return Ok(Arc::clone(pooler));
+        }
+        let pooler = Arc::new(Pooler::connect(name, &self.world.pgbouncer(name)?).await?);
+        poolers.insert(name.to_owned(), Arc::clone(&pooler));
+        Ok(pooler)
+    }
+
+    /// Makes a new epoch the only one that may change the databases, in every session that is open.
+    pub async fn raise(&self, epoch: u64) -> Result<()> {
+        self.epoch.store(epoch, Ordering::SeqCst);
+        let sessions: Vec<Arc<Session>> = self.sessions.lock().await.values().cloned().collect();
+        try_join_all(sessions.iter().map(|session| setup::raise_epoch(session, &self.run, epoch))).await?;
+        Ok(())
+    }
+
+    /// Keeps a pooler's switch that was made ready before the window.
+    pub async fn keep_switch(&self, pooler: &str, switch: Switch) {
+        self.switches.lock().await.insert(pooler.to_owned(), switch);
+    }
+
+    /// The switch that was made ready, once.
+    pub async fn take_switch(&self, pooler: &str) -> Option<Switch> {
+        self.switches.lock().await.remove(pooler)
+    }
+
+    /// Opens everything that a window needs.
+    pub async fn warm(&self, databases: &[&str], poolers: &[String]) -> Result<()> {
+        for database in databases {
+            self.session(database).await?;
+        }
+        for pooler in poolers {
+            self.pooler(pooler).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! The plan: a runbook with every choice made, frozen and hashed. A run executes a plan and never reads the runbook
+//! again.
+
+mod compile;
+pub mod show;
+
+pub use compile::{CompileError, assemble, compile};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::journal::StepId;
+use crate::runbook::model::{Fence, Gate, Name, Stage, Step, System, Window};
+use crate::systems::postgres::pair::Pair;
+
+/// Version of the stored form.
+pub const FORMAT: u32 = 1;
+
+/// A runbook with every choice made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of the stored form.
+    pub format: u32,
+    /// Version of the program that made it.
+    pub program: String,
+    /// Name of the runbook.
+    pub runbook: Name,
+    /// File it came from, for people.
+    pub file: String,
+    /// SHA-256 of that file.
+    pub file_sha256: String,
+    /// Environment chosen with `--env`.
+    pub environment: Option<Name>,
+    /// What kind of place it works on.
+    pub stage: Stage,
+    /// The systems, with secrets still as references.
+    pub systems: IndexMap<Name, System>,
+    /// The gates.
+    pub gates: IndexMap<Name, Gate>,
+    /// The steps in the order of execution; those of a window follow it.
+    pub steps: Vec<PlanStep>,
+    /// The databases, when the runbook replicates.
+    pub pair: Option<Pair>,
+    /// What was chosen by looking at the systems.
+    pub choices: Choices,
+}
+
+/// One step of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanStep {
+    /// Its name: given, or its kind, with a number when it is not the first.
+    pub id: StepId,
+    /// What it is. Of a window, the steps inside follow on their own and its list is empty.
+    pub step: Step,
+    /// Position of the window it stands in.
+    pub window: Option<usize>,
+}
+
+/// What was chosen by looking at the systems.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Choices {
+    /// About the source.
+    pub source: SideChoices,
+    /// About the target.
+    pub target: SideChoices,
+    /// The tables that are carried, `(schema, table)`.
+    pub tables: Vec<(String, String)>,
+    /// Sequences of the source, `(schema, sequence)`; read again at the window.
+    pub sequences: Vec<(String, String)>,
+    /// The application's schemas.
+    pub schemas: Vec<String>,
+}
+
+/// What was chosen for one database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SideChoices {
+    /// `server_version_num`.
+    pub version: i32,
+    /// How clients are kept out of it: never [`Fence::Auto`].
+    pub fence: Fence,
+    /// Whether our role is a superuser there.
+    pub superuser: bool,
+    /// `system_identifier`: another one means that another server answers.
+    pub system_identifier: String,
+    /// Name of the database on the server.
+    pub database: String,
+    /// Our role.
+    pub role: String,
+}
+
+impl Plan {
+    /// SHA-256 of the stored form.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        hex::encode(Sha256::digest(text))
+    }
+
+    /// Position of a step.
+    #[must_use]
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.steps.iter().position(|step| step.id == id)
+    }
+
+    /// The step at a position.
+    #[must_use]
+    pub fn step(&self, position: usize) -> Option<&PlanStep> {
+        self.steps.get(position)
+    }
+
+    /// Positions of the steps inside the window at `window`.
+    pub fn inside(&self, window: usize) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        (0..self.steps.len()).filter(move |&position| self.steps[position].window == Some(window))
+    }
+
+    /// The window, if there is one.
+    #[must_use]
+    pub fn window(&self) -> Option<(usize, &Window)> {
+        self.steps.iter().enumerate().find_map(|(position, step)| match &step.step {
+            Step::Window(window) => Some((position, window)),
+            _ => None,
+        })
+    }
+
+    /// Position of `finalize`, the point of no return.
+    #[must_use]
+    pub fn point_of_no_return(&self) -> Option<usize> {
+        self.steps.iter().position(|step| matches!(step.step, Step::Finalize(_)))
+    }
+
+    /// Whether the source follows the target after the window, so that a rollback loses no write.
+    #[must_use]
+    pub fn keeps_way_back(&self) -> bool {
+        self.steps.iter().any(|step| matches!(&step.step, Step::Promote(promote) if promote.keep_way_back))
+    }
+
+    /// The `freeze` step and its position.
+    #[must_use]
+    pub fn freeze(&self) -> Option<(usize, &crate::runbook::model::Freeze)> {
+        self.steps.iter().enumerate().find_map(|(position, step)| match &step.step {
+            Step::Freeze(freeze) => Some((position, freeze)),
+            _ => None,
+        })
+    }
+
+    /// The endpoints that `switch` points at the other side.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Name] {
+        self.steps
+            .iter()
+            .find_map(|step| match &step.step {
+                Step::Switch(switch) => Some(switch.endpoints.as_slice()),
+                _ => None,
+            })
+            .unwrap_or(&[])
+    }
+}

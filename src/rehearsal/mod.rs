@@ -1,0 +1,189 @@
+//! A rehearsal: the same runbook through a sandbox of real servers under load, forward and back, measured. The run
+//! itself is the very program, started as a process of its own; what clients saw is counted by an independent ledger.
+
+mod child;
+mod result;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::error::{CliError, Exit};
+use crate::executor::state::Side;
+use crate::executor::{process, take};
+use crate::journal::{Event, Journal, Word};
+use crate::runbook::model::Step;
+use crate::sandbox::workload::Workload;
+use crate::sandbox::{Role, Sandbox, SandboxError, SandboxOptions, connect};
+use crate::systems::postgres::pair::Heading;
+use child::Child;
+pub use result::{Direction, RehearsalResult};
+
+/// Clients of the workload: through the load balancer and the application, and straight to the pooler.
+const CLIENTS: (usize, usize) = (8, 4);
+/// How long the workload runs before and after what is measured.
+const SETTLE: Duration = Duration::from_millis(1500);
+/// The whole of a rehearsal must end.
+const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// What is rehearsed.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// The runbook.
+    pub runbook: PathBuf,
+    /// Writes a second.
+    pub rate: u32,
+    /// Major version of the source.
+    pub source: u32,
+    /// Major version of the target.
+    pub target: u32,
+    /// Where its journal and report lie.
+    pub folder: PathBuf,
+    /// The program; this one when absent.
+    pub program: Option<PathBuf>,
+}
+
+impl From<SandboxError> for CliError {
+    fn from(error: SandboxError) -> Self {
+        Self::new(Exit::Error, error.to_string())
+    }
+}
+
+/// Rehearses; the sandbox is given back, for a look around.
+pub async fn rehearse(
+    rehearsal: &Rehearsal,
+    mut say: impl FnMut(&str),
+) -> Result<(RehearsalResult, Sandbox), CliError> {
+    let options = SandboxOptions {
+        source_version: rehearsal.source,
+        target_version: rehearsal.target,
+        app_binary: rehearsal.program.clone(),
+        ..SandboxOptions::default()
+    };
+    say("starting the sandbox: source, target, pooler, load balancer, two application instances");
+    let sandbox = Sandbox::start(options).await?;
+    sandbox.notes().iter().for_each(|note| say(&format!("note: {note}")));
+    let (source, target) = (sandbox.source.major(), sandbox.target.major());
+    say(&format!(
+        "PostgreSQL {source} to {target}; {} clients write {} times a second",
+        CLIENTS.0 + CLIENTS.1,
+        rehearsal.rate
+    ));
+    let journal = Arc::new(Journal::open(&rehearsal.folder.join("journal.db"))?);
+    let mut result = RehearsalResult::new(&rehearsal.runbook, source, target, rehearsal.rate);
+
+    let workload = load(&sandbox, rehearsal)?;
+    tokio::time::sleep(SETTLE).await;
+    let mut child = Child::start(rehearsal, &sandbox.env())?;
+    let forward = forth(&journal, &mut child).await?;
+    tokio::time::sleep(SETTLE).await;
+    let ledger = workload.stop().await;
+    let state = take::replay(&journal, &forward.run)?;
+    let writer = if state.writer == Side::Target { &sandbox.target } else { &sandbox.source };
+    let database = connect(&writer.url(Role::Superuser, crate::sandbox::DATABASE)).await?;
+    result.forth = forward.direction(&journal, Heading::Forth, &ledger, ledger.audit(&database).await?)?;
+    result.run = forward.run.clone();
+    result.journal = journal.path().to_owned();
+    result.exit = forward.finished;
+    if forward.finished.is_none() {
+        back(rehearsal, &sandbox, &journal, &forward.run, &mut child, &ledger, &mut result).await?;
+    }
+    result.take_steps(&journal, (CLIENTS.0 + CLIENTS.1) as u64)?;
+    result.report = write_report(&journal, &forward.run, &rehearsal.folder)?;
+    Ok((result, sandbox))
+}
+
+fn load(sandbox: &Sandbox, rehearsal: &Rehearsal) -> Result<Workload, CliError> {
+    Ok(sandbox.workload(CLIENTS.0, CLIENTS.1, f64::from(rehearsal.rate))?)
+}
+
+/// The way there, until the run asks for its finalization, or ends.
+async fn forth(journal: &Journal, child: &mut Child) -> Result<Way, CliError> {
+    let began = clock::now();
+    let latest = clock::monotonic() + PATIENCE;
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let finished = child.finished()?;
+        if let Some(run) = journal.runs()?.into_iter().next().map(|run| run.id)
+            && (finished.is_some() || asks_after_window(journal, &run)?)
+        {
+            return Ok(Way { run, began, finished });
+        }
+        if finished.is_some() || clock::monotonic() > latest {
+            let message = "the run did not get as far as its first entry, or did not end";
+            return Err(CliError::new(Exit::Error, message).hint("what it said stands above"));
+        }
+    }
+}
+
+/// One way of a rehearsal.
+struct Way {
+    run: String,
+    began: Timestamp,
+    finished: Option<i32>,
+}
+
+impl Way {
+    fn direction(
+        &self,
+        journal: &Journal,
+        heading: Heading,
+        ledger: &crate::sandbox::ledger::Ledger,
+        audit: crate::sandbox::ledger::Audit,
+    ) -> Result<Direction, CliError> {
+        let entries = journal.entries(&self.run, 0)?;
+        Ok(Direction::measure(&entries, heading, self.began, ledger, audit))
+    }
+}
+
+/// Whether the run waits for a yes behind its window: the moment to look, and to turn round.
+fn asks_after_window(journal: &Journal, run: &str) -> Result<bool, CliError> {
+    let entries = journal.entries(run, 0)?;
+    if entries.is_empty() {
+        // The run has its name already, and not yet its first entry.
+        return Ok(false);
+    }
+    let passed = entries.iter().any(|entry| matches!(entry.event, Event::Passed { way: Heading::Forth, .. }));
+    let state = take::replay(journal, run)?;
+    let asks = state.plan.steps.iter().zip(&state.steps).any(|(step, record)| {
+        matches!(step.step, Step::Approve(_)) && matches!(record.forth, crate::executor::state::StepState::Applying)
+    });
+    Ok(passed && asks)
+}
+
+/// The way back, under load, by a person's word.
+async fn back(
+    rehearsal: &Rehearsal,
+    sandbox: &Sandbox,
+    journal: &Journal,
+    run: &str,
+    child: &mut Child,
+    first: &crate::sandbox::ledger::Ledger,
+    result: &mut RehearsalResult,
+) -> Result<(), CliError> {
+    let workload = load(sandbox, rehearsal)?;
+    tokio::time::sleep(SETTLE).await;
+    let began = clock::now();
+    journal.say(run, &Word::Rollback { to: None }, &process::person(), Some("the rehearsal's way back"))?;
+    let finished = Some(child.wait(PATIENCE).await?);
+    tokio::time::sleep(SETTLE).await;
+    let ledger = workload.stop().await;
+    let source = connect(&sandbox.source.url(Role::Superuser, crate::sandbox::DATABASE)).await?;
+    let way = Way { run: run.to_owned(), began, finished };
+    let audit = ledger.audit(&source).await?;
+    let earlier = first.audit(&source).await?;
+    let mut direction = way.direction(journal, Heading::Back, &ledger, audit)?;
+    direction.also(&earlier);
+    result.back = Some(direction);
+    result.exit = finished;
+    Ok(())
+}
+
+fn write_report(journal: &Journal, run: &str, folder: &Path) -> Result<PathBuf, CliError> {
+    let path = folder.join("report.md");
+    std::fs::write(&path, crate::report::markdown(journal, run)?)?;
+    Ok(path)
+}

@@ -1,0 +1,135 @@
+//! Names: well formed, given once, and of something that exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Check;
+use crate::runbook::diagnostics::suggest;
+use crate::runbook::model::{Gate, Step};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    well_formed(check);
+    given_once(check);
+    systems_of_gates(check);
+    systems_of_steps(check);
+    gates_of_steps(check);
+    unused_gates(check);
+}
+
+fn well_formed(check: &mut Check<'_>) {
+    let runbook = check.runbook;
+    name(check, "/name", &runbook.name);
+    let keys = [("vars", runbook.vars.keys().collect::<Vec<_>>())];
+    let more = [("systems", runbook.systems.keys().collect()), ("gates", runbook.gates.keys().collect())];
+    for (section, names) in keys.into_iter().chain(more) {
+        for key in names {
+            name(check, &format!("/{section}/{key}#"), key);
+        }
+    }
+    for (path, step) in check.steps() {
+        if let Some(given) = step.given_name() {
+            name(check, &format!("{path}/name"), given);
+        }
+    }
+}
+
+fn name(check: &mut Check<'_>, path: &str, name: &str) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !begins || name.len() > 63 || !name.chars().all(fits) {
+        let message = format!("`{name}` can't be a name");
+        let remedy = "use letters, digits, `-` and `_`; begin with a letter or a digit; at most 63 characters";
+        check.error(path, "bad-name", &message, remedy);
+    }
+}
+
+fn given_once(check: &mut Check<'_>) {
+    let mut first: BTreeMap<&str, String> = BTreeMap::new();
+    for (path, step) in check.steps() {
+        let Some(given) = step.given_name() else { continue };
+        let path = format!("{path}/name");
+        if let Some(before) = first.get(given) {
+            let line = check.places.get(before).line;
+            let message = format!("two steps are called `{given}`");
+            check.error(&path, "duplicate-step", &message, format!("the other stands in line {line}; rename one"));
+        } else {
+            first.insert(given, path);
+        }
+    }
+}
+
+fn systems_of_gates(check: &mut Check<'_>) {
+    let runbook = check.runbook;
+    for (name, gate) in &runbook.gates {
+        let path = format!("/gates/{name}/{}", gate.kind());
+        match gate {
+            Gate::Sql(gate) => check.system(&format!("{path}/system"), &gate.system, "postgres"),
+            Gate::LongTransactions(gate) => check.system(&format!("{path}/system"), &gate.system, "postgres"),
+            Gate::TargetHealth(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
+            Gate::TrafficShare(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
+            Gate::ReplicationLag(_) | Gate::Http(_) | Gate::TimeWindow(_) | Gate::Command(_) | Gate::Approval(_) => {}
+        }
+    }
+}
+
+fn systems_of_steps(check: &mut Check<'_>) {
+    for (path, step) in check.steps() {
+        match step {
+            Step::Replicate(step) => {
+                check.system(&format!("{path}/from"), &step.from, "postgres");
+                check.system(&format!("{path}/to"), &step.to, "postgres");
+            }
+            Step::Shift(step) => check.system(&format!("{path}/traffic"), &step.traffic, "haproxy"),
+            Step::Freeze(step) => {
+                check.system(&format!("{path}/database"), &step.database, "postgres");
+                poolers(check, &format!("{path}/through"), &step.through);
+            }
+            Step::Switch(step) => poolers(check, &format!("{path}/endpoints"), &step.endpoints),
+            Step::Sql(step) => check.system(&format!("{path}/system"), &step.system, "postgres"),
+            _ => {}
+        }
+    }
+}
+
+fn poolers(check: &mut Check<'_>, path: &str, names: &[String]) {
+    for (n, name) in names.iter().enumerate() {
+        let path = format!("{path}/{n}");
+        check.system(&path, name, "pgbouncer");
+        if names[..n].contains(name) {
+            check.error(&path, "named-twice", &format!("`{name}` is named twice here"), "name it once");
+        }
+    }
+}
+
+fn gates_of_steps(check: &mut Check<'_>) {
+    for (path, step) in check.steps() {
+        for (n, name) in step.gates().iter().enumerate() {
+            if check.runbook.gates.contains_key(name) {
+                continue;
+            }
+            let message = format!("there is no gate `{name}`");
+            let remedy = if check.runbook.gates.is_empty() {
+                "the runbook has no `gates:`; define it there".to_owned()
+            } else {
+                suggest(name, check.runbook.gates.keys().map(String::as_str))
+            };
+            check.error(&format!("{path}/gates/{n}"), "unknown-gate", &message, remedy);
+        }
+    }
+}
+
+fn unused_gates(check: &mut Check<'_>) {
+    if check.is_poisoned_below("/steps") {
+        return;
+    }
+    let steps = check.steps();
+    let used: BTreeSet<&str> = steps.iter().flat_map(|(_, step)| step.gates()).map(String::as_str).collect();
+    for name in check.runbook.gates.keys().filter(|name| !used.contains(name.as_str())) {
+        let message = format!("no step waits for the gate `{name}`");
+        check.warning(
+            &format!("/gates/{name}#"),
+            "unused-gate",
+            &message,
+            "name it in a step's `gates:`, or remove it",
+        );
+    }
+}

@@ -1,0 +1,332 @@
+//! Rehearsals on this machine: real servers in a temporary folder, a sample application before them, a workload that
+//! writes all the time, and a ledger that knows every acknowledged write.
+//!
+//! ```text
+//! workload ─┬─► HAProxy ─► application old | new ─┬─► PgBouncer ─► source   target
+//!           └─────────────────────────────────────┘                 ▲         ▲
+//! probes ───────────────────────────────────────────────────────────┴─────────┘
+//! ```
+//!
+//! It knows nothing of runbooks, plans or runs: what happens to the servers is somebody else's doing. Everything it
+//! starts ends with it; what a killed sandbox left behind is cleaned up by the next one (see [`sweep()`]).
+
+mod db;
+mod error;
+mod options;
+mod owner;
+mod ports;
+mod proc;
+mod process;
+mod roles;
+mod schema;
+mod sweep;
+mod write;
+mod writer;
+
+pub mod app;
+pub mod delay;
+pub mod haproxy;
+pub mod history;
+pub mod instance;
+pub mod ledger;
+pub mod pgbouncer;
+pub mod postgres;
+pub mod probe;
+pub mod servers;
+pub mod workload;
+
+pub use db::connect;
+pub use error::SandboxError;
+pub use options::SandboxOptions;
+pub use ports::free_port;
+pub use roles::{DATABASE, Passwords, Role};
+pub use servers::{Age, Program, Servers};
+pub use sweep::{stop_folder, sweep};
+pub use write::{WriteOutcome, WriteRequest};
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use haproxy::{Haproxy, SOCKET_PATH_MAX, StartHaproxy};
+use instance::AppInstance;
+use pgbouncer::{Pgbouncer, StartPgbouncer};
+use postgres::{PostgresServer, StartPostgres};
+use workload::{Workload, WorkloadConfig};
+
+/// Running servers with everything around them. Dropping it ends them all and deletes the folder.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// The database that is left. Has the sample application's tables and rows.
+    pub source: PostgresServer,
+    /// The database that is moved to. Has the roles and an empty database.
+    pub target: PostgresServer,
+    /// The poolers; they lead to the source.
+    pub pgbouncers: Vec<Pgbouncer>,
+    /// The application instance that has all the traffic at first.
+    pub app_old: AppInstance,
+    /// The application instance that has none at first.
+    pub app_new: AppInstance,
+    /// The load balancers, all before the same two instances.
+    pub haproxies: Vec<Haproxy>,
+    notes: Vec<String>,
+    // The last field, so that the servers have ended when the folder is deleted.
+    folder: Folder,
+}
+
+/// The sandbox's folder, deleted with it.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.kept {
+            std::fs::remove_dir_all(&self.path).ok();
+        }
+    }
+}
+
+impl Sandbox {
+    /// Cleans up after dead sandboxes, then starts everything, both databases at the same time.
+    ///
+    /// # Errors
+    /// When a server program is missing or does not start; what had started by then is ended.
+    pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
+        let mut notes = Vec::new();
+        let base = base_folder(&options, &mut notes);
+        sweep(&base);
+        let folder = Folder { path: sweep::new_folder(&base)?, kept: false };
+        let chosen = Chosen::from(&Servers::find(), &options, &mut notes)?;
+        let build = Build { options, chosen, root: folder.path.clone(), passwords: Passwords::random() };
+        let (source, target) = tokio::try_join!(build.source(), build.target())?;
+        let pgbouncers = build.pgbouncers(source.port()).await?;
+        let (app_old, app_new) = tokio::try_join!(build.app("old", &pgbouncers), build.app("new", &pgbouncers))?;
+        let haproxies = build.haproxies(&app_old, &app_new).await?;
+        Ok(Self { source, target, pgbouncers, app_old, app_new, haproxies, notes, folder })
+    }
+
+    /// What is not as it was asked for, for people.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The folder that everything lies in.
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// The address of every load balancer, as `http://127.0.0.1:port`.
+    pub fn web_urls(&self) -> Vec<String> {
+        self.haproxies.iter().map(|balancer| format!("http://127.0.0.1:{}", balancer.port())).collect()
+    }
+
+    /// The environment variables that a runbook reads, with the superuser's URLs. Of several poolers and load
+    /// balancers the second is `POOL_ADMIN_URL_2` and so on.
+    pub fn env(&self) -> BTreeMap<String, String> {
+        self.env_as(Role::Superuser)
+    }
+
+    /// The same with the URLs of another role: [`Role::Mover`] is how it is on RDS.
+    pub fn env_as(&self, role: Role) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        let mut put = |name: &str, index: usize, value: String| {
+            let number = if index == 0 { String::new() } else { format!("_{}", index + 1) };
+            env.insert(format!("{name}{number}"), value);
+        };
+        put("SOURCE_URL", 0, self.source.url(role, DATABASE));
+        put("TARGET_URL", 0, self.target.url(role, DATABASE));
+        // That of the PATH may be older than the source.
+        put("POINTSMAN_PG_DUMP", 0, self.source.bin().join("pg_dump").display().to_string());
+        for (index, pooler) in self.pgbouncers.iter().enumerate() {
+            put("POOL_ADMIN_URL", index, pooler.admin_url());
+            put("POOL_INI", index, pooler.ini().display().to_string());
+            put("POOL_URL", index, pooler.url(Role::App));
+        }
+        for (index, balancer) in self.haproxies.iter().enumerate() {
+            put("HAPROXY_SOCKET", index, balancer.socket().display().to_string());
+            put("HAPROXY_ADDRESS", index, balancer.admin_address());
+            put("WEB_URL", index, format!("http://127.0.0.1:{}", balancer.port()));
+        }
+        env
+    }
+
+    /// Starts a workload: `http_clients` through the load balancers, `direct_clients` straight to the poolers.
+    ///
+    /// # Errors
+    /// When the HTTP clients can't be set up.
+    pub fn workload(&self, http: usize, direct: usize, rate_per_second: f64) -> Result<Workload, SandboxError> {
+        Workload::start(&WorkloadConfig {
+            http_urls: self.web_urls(),
+            http_clients: http,
+            direct_urls: self.pgbouncers.iter().map(|pooler| pooler.url(Role::App)).collect(),
+            direct_clients: direct,
+            rate_per_second,
+        })
+    }
+
+    /// Ends everything and deletes the folder.
+    pub async fn stop(mut self) {
+        // Clients first, so that no server waits for them.
+        self.haproxies.iter_mut().for_each(Haproxy::kill9);
+        self.app_old.kill9();
+        self.app_new.kill9();
+        for pooler in &mut self.pgbouncers {
+            pooler.kill9();
+        }
+        tokio::join!(self.source.stop(), self.target.stop());
+    }
+
+    /// Leaves everything running when this process ends, and says how to look around and how to end it.
+    ///
+    /// # Errors
+    /// When the folder can't be marked, or the URLs can't be written into it.
+    pub fn keep(mut self) -> Result<String, SandboxError> {
+        use std::fmt::Write;
+        sweep::keep(&self.folder.path)?;
+        let mut env = String::new();
+        for (name, value) in self.env() {
+            writeln!(env, "export {name}='{value}'").ok();
+        }
+        let env_file = self.folder.path.join("env");
+        owner::write_file(&env_file, &env, 0o600)?;
+        self.leave_running();
+        Ok(format!(
+            "The sandbox is left running in {0}.\n\
+             Its addresses and passwords:  . {1}\n\
+             Look around:                  psql \"$SOURCE_URL\" | psql \"$TARGET_URL\" | psql \"$POOL_ADMIN_URL\"\n\
+             Logs:                         {0}/logs\n\
+             End it:                       pointsman sandbox-stop {0}",
+            self.folder.path.display(),
+            env_file.display(),
+        ))
+    }
+
+    fn leave_running(&mut self) {
+        self.folder.kept = true;
+        self.source.leave_running();
+        self.target.leave_running();
+        self.pgbouncers.iter_mut().for_each(Pgbouncer::leave_running);
+        self.app_old.leave_running();
+        self.app_new.leave_running();
+        self.haproxies.iter_mut().for_each(Haproxy::leave_running);
+    }
+}
+
+/// The folder to build below. A Unix socket's path is short: where it would not fit, /tmp is taken.
+fn base_folder(options: &SandboxOptions, notes: &mut Vec<String>) -> PathBuf {
+    let base = options.base.clone().unwrap_or_else(std::env::temp_dir);
+    // HAProxy binds a temporary name first, which is longer by a pid and a suffix.
+    let room_for_names = format!("/{}/haproxy-10/sock.4194304.tmp", sweep::new_name().unwrap_or_default()).len();
+    if base.as_os_str().len() + room_for_names <= SOCKET_PATH_MAX {
+        return base;
+    }
+    notes.push(format!("{} is too long a path for Unix sockets: the sandbox is below /tmp", base.display()));
+    "/tmp".into()
+}
+
+/// The programs that this sandbox runs.
+struct Chosen {
+    source: Program,
+    target: Program,
+    pgbouncer: Program,
+    haproxy: Program,
+}
+
+impl Chosen {
+    fn from(servers: &Servers, options: &SandboxOptions, notes: &mut Vec<String>) -> Result<Self, SandboxError> {
+        let mut postgres = |side: &str, wanted: u32| {
+            let program = servers.postgres_near(wanted)?;
+            if program.version[0] != wanted {
+                let version = program.version_text();
+                notes.push(format!("no PostgreSQL {wanted} on this machine: the {side} is {version}"));
+            }
+            Ok::<_, SandboxError>(program.clone())
+        };
+        Ok(Self {
+            source: postgres("source", options.source_version)?,
+            target: postgres("target", options.target_version)?,
+            pgbouncer: servers.pgbouncer(options.pgbouncer)?.clone(),
+            haproxy: servers.haproxy(options.haproxy)?.clone(),
+        })
+    }
+}
+
+/// The parts in the order of their building.
+struct Build {
+    options: SandboxOptions,
+    chosen: Chosen,
+    root: PathBuf,
+    passwords: Passwords,
+}
+
+impl Build {
+    async fn source(&self) -> Result<PostgresServer, SandboxError> {
+        let settings = &self.options.source_settings;
+        let server = self.postgres("source", &self.chosen.source, settings).await?;
+        schema::create(&server.connect(Role::Superuser).await?, self.options.scale).await?;
+        Ok(server)
+    }
+
+    async fn target(&self) -> Result<PostgresServer, SandboxError> {
+        self.postgres("target", &self.chosen.target, &self.options.target_settings).await
+    }
+
+    async fn postgres(
+        &self,
+        name: &str,
+        program: &Program,
+        settings: &[(String, String)],
+    ) -> Result<PostgresServer, SandboxError> {
+        PostgresServer::start(StartPostgres {
+            name: name.to_owned(),
+            program: program.clone(),
+            root: self.root.clone(),
+            passwords: self.passwords.clone(),
+            fsync: self.options.fsync,
+            settings: settings.to_vec(),
+            tls: self.options.tls.clone(),
+        })
+        .await
+    }
+
+    async fn pgbouncers(&self, database_port: u16) -> Result<Vec<Pgbouncer>, SandboxError> {
+        let mut poolers = Vec::new();
+        for number in 1..=self.options.pgbouncers.max(1) {
+            let start = StartPgbouncer {
+                name: format!("pgbouncer-{number}"),
+                program: self.chosen.pgbouncer.clone(),
+                root: self.root.clone(),
+                passwords: self.passwords.clone(),
+                database_port,
+            };
+            poolers.push(Pgbouncer::start(start).await?);
+        }
+        Ok(poolers)
+    }
+
+    async fn app(&self, name: &str, poolers: &[Pgbouncer]) -> Result<AppInstance, SandboxError> {
+        let pooler = if name == "new" { poolers.last() } else { poolers.first() };
+        let url = pooler.map(|pooler| pooler.url(Role::App)).unwrap_or_default();
+        AppInstance::start(name, &self.options.app_binary()?, &self.root, url).await
+    }
+
+    async fn haproxies(&self, old: &AppInstance, new: &AppInstance) -> Result<Vec<Haproxy>, SandboxError> {
+        let mut balancers = Vec::new();
+        for number in 1..=self.options.haproxies.max(1) {
+            let start = StartHaproxy {
+                name: format!("haproxy-{number}"),
+                program: self.chosen.haproxy.clone(),
+                root: self.root.clone(),
+                mode: haproxy::HaproxyMode::Http,
+                old_port: old.port(),
+                new_port: new.port(),
+            };
+            balancers.push(Haproxy::start(start).await?);
+        }
+        Ok(balancers)
+    }
+}

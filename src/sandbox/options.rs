@@ -1,0 +1,65 @@
+//! What a sandbox is to be made of.
+
+use std::path::PathBuf;
+
+use super::{Age, SandboxError, postgres::TlsFiles};
+
+/// What a sandbox is to be made of. The default is PostgreSQL 15 to 18, one PgBouncer and one HAProxy, the newest.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    /// Major version of the source; the nearest is taken where it is not to be had.
+    pub source_version: u32,
+    /// Major version of the target.
+    pub target_version: u32,
+    /// Settings of the source beyond the sandbox's own.
+    pub source_settings: Vec<(String, String)>,
+    /// Settings of the target beyond the sandbox's own.
+    pub target_settings: Vec<(String, String)>,
+    /// TLS for both databases.
+    pub tls: Option<TlsFiles>,
+    /// Which PgBouncer.
+    pub pgbouncer: Age,
+    /// How many PgBouncers.
+    pub pgbouncers: usize,
+    /// Which HAProxy.
+    pub haproxy: Age,
+    /// How many HAProxies.
+    pub haproxies: usize,
+    /// Whether the databases make their writes durable; on, unless speed matters more than truth.
+    pub fsync: bool,
+    /// Rows: 1 is about ten thousand.
+    pub scale: u32,
+    /// The folder to build below; by default `$TMPDIR` or `/tmp`.
+    pub base: Option<PathBuf>,
+    /// The program that has the subcommand `sandbox-app`; by default this one.
+    pub app_binary: Option<PathBuf>,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self {
+            source_version: 15,
+            target_version: 18,
+            source_settings: Vec::new(),
+            target_settings: Vec::new(),
+            tls: None,
+            pgbouncer: Age::New,
+            pgbouncers: 1,
+            haproxy: Age::New,
+            haproxies: 1,
+            fsync: true,
+            scale: 1,
+            base: None,
+            app_binary: None,
+        }
+    }
+}
+
+impl SandboxOptions {
+    pub(crate) fn app_binary(&self) -> Result<PathBuf, SandboxError> {
+        match &self.app_binary {
+            Some(binary) => Ok(binary.clone()),
+            None => std::env::current_exe().map_err(SandboxError::io("find this program's own file")),
+        }
+    }
+}

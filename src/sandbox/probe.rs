@@ -1,0 +1,200 @@
+//! Probes that write to both databases all the time, as the application's role and past the pooler, to see whether
+//! ever both take writes.
+//!
+//! A side has two probes: one keeps its connection, one opens a new one for every write, since a fence has to keep
+//! out both.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio_postgres::{Client, error::Severity};
+
+use super::{
+    SandboxError, db,
+    history::{self, Accepted, Overlap, Side},
+};
+use crate::clock;
+
+/// A probe's write that takes longer is left to itself; whether it was accepted is then known only by looking.
+const GIVE_UP: Duration = Duration::from_secs(10);
+
+/// Running probes. Dropping it stops them.
+#[derive(Debug)]
+pub struct Probes {
+    start: Instant,
+    found: Arc<Mutex<ProbeHistory>>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// What the probes saw.
+#[derive(Debug, Default, Clone)]
+pub struct ProbeHistory {
+    /// Accepted writes.
+    pub accepted: Vec<Accepted>,
+    /// Writes whose outcome nobody was told; [`Self::resolve`] looks for them.
+    pub unknown: Vec<Accepted>,
+    /// Refused writes of the source and of the target.
+    pub refused: [u64; 2],
+}
+
+impl Probes {
+    /// Starts two probes a side; each waits `interval` between two writes. The URLs are the application role's.
+    pub fn start(source_url: &str, target_url: &str, interval: Duration) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (start, found, mut tasks) = (clock::monotonic(), Arc::default(), JoinSet::new());
+        let run = format!("{:08x}", rand::random::<u32>());
+        for (side, url) in [(Side::Source, source_url), (Side::Target, target_url)] {
+            for keeps_connection in [true, false] {
+                let probe = Probe {
+                    side,
+                    url: url.to_owned(),
+                    name: format!("{run}-{}-{keeps_connection}", side.word()),
+                    keeps_connection,
+                    connection: None,
+                    start,
+                    found: Arc::clone(&found),
+                };
+                tasks.spawn(probe.run(interval, stopped.clone()));
+            }
+        }
+        Self { start, found, stop, tasks }
+    }
+
+    /// Now, on the clock of the history.
+    pub fn mark(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// What was seen so far.
+    pub fn so_far(&self) -> ProbeHistory {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops the probes and hands over what they saw.
+    pub async fn stop(mut self) -> ProbeHistory {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+        self.so_far()
+    }
+}
+
+impl ProbeHistory {
+    /// Looks for the writes of unknown outcome in a database. A token names the side that it was sent to, so it
+    /// does not matter where it was replicated to; ask both databases where replication may have ended.
+    ///
+    /// # Errors
+    /// When the table can't be read.
+    pub async fn resolve(&mut self, db: &Client) -> Result<(), SandboxError> {
+        let tokens: Vec<&str> = self.unknown.iter().map(|write| write.token.as_str()).collect();
+        let sql = "SELECT token FROM probe WHERE token = ANY($1)";
+        let rows = db.query(sql, &[&tokens]).await.map_err(SandboxError::database("read the probes' rows"))?;
+        let present: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+        let (found, still) = std::mem::take(&mut self.unknown).into_iter().partition(|w| present.contains(&w.token));
+        self.unknown = still;
+        // It can have been committed at any time after it was sent.
+        let found: Vec<Accepted> = found;
+        self.accepted.extend(found.into_iter().map(|write| Accepted { acked: Duration::MAX, ..write }));
+        Ok(())
+    }
+
+    /// Proof that both databases took writes at once, if the source took them first and the sides were meant to
+    /// change `switches_meant` times (1 for a cutover, 2 for a cutover and a rollback).
+    pub fn overlap(&self, switches_meant: usize) -> Option<Overlap> {
+        history::overlap(&self.accepted, Side::Source, switches_meant)
+    }
+
+    /// How many writes a side accepted.
+    pub fn accepted_by(&self, side: Side) -> usize {
+        self.accepted.iter().filter(|write| write.side == side).count()
+    }
+
+    /// Stretches of time without a break in which a side accepted writes, each from the first `sent` to the last
+    /// `acked`. A refused write does not end a stretch, a gap longer than `gap` does.
+    pub fn stretches(&self, side: Side, gap: Duration) -> Vec<(Duration, Duration)> {
+        let mut times: Vec<_> = self.accepted.iter().filter(|w| w.side == side).map(|w| (w.sent, w.acked)).collect();
+        times.sort_unstable();
+        let mut stretches: Vec<(Duration, Duration)> = Vec::new();
+        for (sent, acked) in times {
+            match stretches.last_mut() {
+                Some(last) if sent <= last.1.saturating_add(gap) => last.1 = last.1.max(acked),
+                _ => stretches.push((sent, acked)),
+            }
+        }
+        stretches
+    }
+}
+
+struct Probe {
+    side: Side,
+    url: String,
+    name: String,
+    keeps_connection: bool,
+    connection: Option<Client>,
+    start: Instant,
+    found: Arc<Mutex<ProbeHistory>>,
+}
+
+#[derive(Clone, Copy)]
+enum Reply {
+    Accepted,
+    Refused,
+    Unknown,
+}
+
+impl Probe {
+    async fn run(mut self, interval: Duration, mut stopped: watch::Receiver<bool>) {
+        for n in 0_u64.. {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                () = tokio::time::sleep(interval) => {}
+            }
+            self.write(format!("{}-{n}", self.name)).await;
+        }
+    }
+
+    async fn write(&mut self, token: String) {
+        let Some(client) = self.client().await else {
+            self.note(Reply::Refused, Duration::ZERO, token);
+            return;
+        };
+        let sql = format!("INSERT INTO probe (token, side) VALUES ('{token}', '{}')", self.side.word());
+        let sent = self.start.elapsed();
+        let reply = match timeout(GIVE_UP, client.batch_execute(&sql)).await {
+            Ok(Ok(())) => Reply::Accepted,
+            Ok(Err(error)) if is_plain_error(&error) => Reply::Refused,
+            Ok(Err(_)) | Err(_) => Reply::Unknown,
+        };
+        if self.keeps_connection && !matches!(reply, Reply::Unknown) {
+            self.connection = Some(client);
+        }
+        self.note(reply, sent, token);
+    }
+
+    async fn client(&mut self) -> Option<Client> {
+        match self.connection.take().filter(|client| !client.is_closed()) {
+            Some(client) => Some(client),
+            None => timeout(GIVE_UP, db::open(&self.url)).await.ok()?.ok(),
+        }
+    }
+
+    fn note(&self, reply: Reply, sent: Duration, token: String) {
+        let write = Accepted { side: self.side, sent, acked: self.start.elapsed(), token };
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        match reply {
+            Reply::Accepted => found.accepted.push(write),
+            Reply::Unknown => found.unknown.push(write),
+            Reply::Refused => found.refused[usize::from(self.side == Side::Target)] += 1,
+        }
+    }
+}
+
+/// An ERROR ended the statement and rolled it back; a FATAL or a broken connection leaves the outcome open.
+fn is_plain_error(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
+}

@@ -1,0 +1,114 @@
+//! The steps: what each kind does, how it is taken back, and how one sees whether it was done. One file a kind; adding
+//! one is a file and a line in [`action`].
+
+mod approve;
+mod bake;
+mod carried;
+mod command;
+mod drain;
+mod error;
+mod finalize;
+mod freeze;
+mod gating;
+mod preflight;
+mod promote;
+mod prove;
+mod replicate;
+mod sequences;
+mod shift;
+mod sql;
+mod switch;
+mod verify;
+mod wait;
+mod window;
+
+pub use drain::time_left_ms;
+pub use error::StepError;
+pub use preflight::{accepted, findings};
+pub use prove::prove;
+pub use verify::status_words;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use crate::executor::context::Context;
+use crate::executor::state::RunState;
+use crate::journal::Move;
+use crate::plan::Plan;
+use crate::runbook::model::Step;
+use crate::systems::postgres::pair::Heading;
+
+/// What a look at the world says of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// It is done, with this to remember.
+    Applied(Value),
+    /// It is not done, or not whole: doing it again is safe.
+    NotApplied,
+    /// It can't be seen; a person must say.
+    Unknown(String),
+}
+
+/// A step as the plan shows it: statements and calls word for word.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Description {
+    /// What it does, in a sentence.
+    pub summary: String,
+    /// What is sent, and where to: `(system, statement)`.
+    pub apply: Vec<(String, String)>,
+    /// What takes it back.
+    pub undo: Vec<(String, String)>,
+    /// What clients notice, if anything.
+    pub clients: Option<String>,
+}
+
+impl Description {
+    /// A description with only a sentence.
+    #[must_use]
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), ..Self::default() }
+    }
+}
+
+/// What a step kind can do. Every `apply` and `undo` can be repeated.
+#[async_trait]
+pub trait Action: Send + Sync {
+    /// The step as the plan shows it.
+    fn describe(&self, plan: &Plan, way: Heading) -> Description;
+
+    /// Looks whether it is done; after a crash, before anything is done.
+    async fn observe(&self, _cx: &Context, _state: &RunState, _of: &Move) -> Result<Observation, StepError> {
+        Ok(Observation::NotApplied)
+    }
+
+    /// Does it; what it gives back is remembered.
+    async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError>;
+
+    /// Takes it back.
+    async fn undo(&self, _cx: &Context, _state: &RunState, _of: &Move) -> Result<Value, StepError> {
+        Ok(json!({}))
+    }
+}
+
+/// The action of a step: the registry.
+#[must_use]
+pub fn action(step: &Step) -> &dyn Action {
+    match step {
+        Step::Preflight(step) => step,
+        Step::Replicate(step) => step,
+        Step::Wait(step) => step,
+        Step::Shift(step) => step,
+        Step::Approve(step) => step,
+        Step::Window(step) => step,
+        Step::Freeze(step) => step,
+        Step::Drain(step) => step,
+        Step::Sequences(step) => step,
+        Step::Promote(step) => step,
+        Step::Switch(step) => step,
+        Step::Bake(step) => step,
+        Step::Verify(step) => step,
+        Step::Finalize(step) => step,
+        Step::Sql(step) => step,
+        Step::Command(step) => step,
+    }
+}

@@ -1,0 +1,291 @@
+//! Settles keys whose rows differed when they were read, while both sides go on changing.
+//!
+//! A round for a key: b₀ read on the reader, a₁ on the writer, the barrier, b₁ on the reader, a₂ on the writer.
+//! The barrier was passed after a₁, so the reader shows a state of the writer between a₁ and a₂:
+//! - b₁ is what the writer had at some moment from a₁ to a₂: equal.
+//! - the writer's row is the same version (not only the same value) at a₁ and a₂, and b₁ is something else: different.
+//! - the writer had no row at a₁ and at a₂, and the reader's row of b₁ is the version of b₀: different. A row
+//!   that the writer made and took away in between would be a new version.
+//! - anything else is open, and tried again, with the writer read all the time while the barrier passes.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::Side;
+use super::barrier::Barrier;
+use super::pair::strange;
+use super::text::{Key, Sql};
+use crate::systems::Result;
+use crate::systems::postgres::Session;
+
+/// Keys in one statement.
+const CHUNK: usize = 200;
+/// At most this many keys are read all the time; the others get their chance by trying again.
+const SAMPLED: usize = 200;
+/// Rows without a key have no version: so many rounds must say the same.
+const ROUNDS_WITHOUT_VERSION: u32 = 3;
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// What settling needs.
+pub(super) struct Settling<'a> {
+    pub writer: &'a Session,
+    /// A second session to the written side.
+    pub sampler: &'a Session,
+    pub reader: &'a Session,
+    /// Which side the writer is.
+    pub side: Side,
+    pub sql: &'a Sql<'a>,
+    pub barrier: &'a dyn Barrier,
+    pub rounds: u32,
+}
+
+/// How it ended.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    pub different: Vec<Found>,
+    pub open: Vec<Key>,
+}
+
+/// A key that is proved to differ, and its digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub key: Key,
+    pub writer: Option<String>,
+    pub reader: Option<String>,
+}
+
+/// A row as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    digest: String,
+    version: Option<String>,
+}
+
+type View = HashMap<Key, Seen>;
+
+/// Everything that one round saw of one key.
+struct Round<'r> {
+    b0: Option<&'r Seen>,
+    a1: Option<&'r Seen>,
+    b1: Option<&'r Seen>,
+    a2: Option<&'r Seen>,
+    /// Digests that the writer had in between; `None` is a row that was not there.
+    between: Option<&'r HashSet<Option<String>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Equal,
+    Different,
+    /// Looks different, but there are no versions to prove it.
+    LooksDifferent,
+    Open,
+}
+
+impl Round<'_> {
+    fn verdict(&self) -> Verdict {
+        let digest = |seen: Option<&Seen>| seen.map(|seen| seen.digest.clone());
+        let (a1, b1, a2) = (digest(self.a1), digest(self.b1), digest(self.a2));
+        if b1 == a1 || b1 == a2 || self.between.is_some_and(|values| values.contains(&b1)) {
+            return Verdict::Equal;
+        }
+        match (self.a1, self.a2, self.b0, self.b1) {
+            (Some(one), Some(two), _, _) if one.version.is_some() => {
+                if one == two {
+                    Verdict::Different
+                } else {
+                    Verdict::Open
+                }
+            }
+            (None, None, Some(before), Some(after)) if after.version.is_some() => {
+                if before == after {
+                    Verdict::Different
+                } else {
+                    Verdict::Open
+                }
+            }
+            _ if a1 == a2 && !self.has_versions() => Verdict::LooksDifferent,
+            _ => Verdict::Open,
+        }
+    }
+
+    fn has_versions(&self) -> bool {
+        [self.b0, self.a1, self.b1, self.a2].into_iter().flatten().any(|seen| seen.version.is_some())
+    }
+}
+
+/// Settles keys, in as many rounds as it takes and is allowed.
+pub(super) async fn settle(settling: &Settling<'_>, keys: Vec<Key>) -> Result<Settled> {
+    let mut settled = Settled { different: Vec::new(), open: keys };
+    let mut looks: HashMap<Key, (Found, u32)> = HashMap::new();
+    let mut wait = FIRST_WAIT;
+    for round in 0..settling.rounds {
+        if settled.open.is_empty() {
+            break;
+        }
+        if round > 0 {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        let keys = std::mem::take(&mut settled.open);
+        for (key, verdict, found) in settling.round(keys, round > 0).await? {
+            match verdict {
+                Verdict::Equal => {}
+                Verdict::Different => settled.different.push(found),
+                Verdict::LooksDifferent if proved(&mut looks, &key, &found) => settled.different.push(found),
+                Verdict::LooksDifferent | Verdict::Open => settled.open.push(key),
+            }
+        }
+    }
+    Ok(settled)
+}
+
+/// Whether enough rounds in a row said the same.
+fn proved(looks: &mut HashMap<Key, (Found, u32)>, key: &Key, found: &Found) -> bool {
+    let entry = looks.entry(key.clone()).or_insert_with(|| (found.clone(), 0));
+    if entry.0 == *found {
+        entry.1 += 1;
+    } else {
+        *entry = (found.clone(), 1);
+    }
+    entry.1 >= ROUNDS_WITHOUT_VERSION
+}
+
+impl Settling<'_> {
+    async fn round(&self, keys: Vec<Key>, sampling: bool) -> Result<Vec<(Key, Verdict, Found)>> {
+        let b0 = self.read(self.reader, &keys).await?;
+        let a1 = self.read(self.writer, &keys).await?;
+        let sampled = if sampling { &keys[..keys.len().min(SAMPLED)] } else { &[] };
+        let mut between = HashMap::new();
+        let b1 = {
+            let passing = std::pin::pin!(self.behind_barrier(&keys));
+            let sampling = std::pin::pin!(self.sample(sampled, &mut between));
+            match futures_util::future::select(passing, sampling).await {
+                futures_util::future::Either::Left((view, _)) => view?,
+                futures_util::future::Either::Right((failed, _)) => return Err(failed),
+            }
+        };
+        let a2 = self.read(self.writer, &keys).await?;
+        let judge = |key: Key| {
+            let round = Round {
+                b0: b0.get(&key),
+                a1: a1.get(&key),
+                b1: b1.get(&key),
+                a2: a2.get(&key),
+                between: between.get(&key),
+            };
+            let digest = |seen: Option<&Seen>| seen.map(|seen| seen.digest.clone());
+            let found = Found { key: key.clone(), writer: digest(round.a2), reader: digest(round.b1) };
+            (key.clone(), round.verdict(), found)
+        };
+        Ok(keys.into_iter().map(judge).collect())
+    }
+
+    async fn behind_barrier(&self, keys: &[Key]) -> Result<View> {
+        self.barrier.pass().await?;
+        self.read(self.reader, keys).await
+    }
+
+    /// Reads the writer as fast as it answers, until it is dropped; ends only by an error.
+    async fn sample(
+        &self,
+        keys: &[Key],
+        between: &mut HashMap<Key, HashSet<Option<String>>>,
+    ) -> crate::systems::DriverError {
+        if keys.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            match self.read(self.sampler, keys).await {
+                Ok(view) => {
+                    for key in keys {
+                        let value = view.get(key).map(|seen| seen.digest.clone());
+                        between.entry(key.clone()).or_default().insert(value);
+                    }
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn read(&self, session: &Session, keys: &[Key]) -> Result<View> {
+        let reading = std::ptr::eq(session, self.reader);
+        let side = if reading { self.side.other() } else { self.side };
+        let what = format!("read rows of {}", self.sql.table.shown);
+        let mut view = View::new();
+        for chunk in keys.chunks(CHUNK) {
+            for row in session.rows(&what, &self.sql.rows_by_key(side, chunk), &[]).await? {
+                let read = (row.try_get(0), row.try_get(1), row.try_get(2));
+                let (Ok(key), Ok(digest), Ok(version)) = read else { return Err(strange(session, &what)) };
+                view.insert(key, Seen { digest, version });
+            }
+        }
+        Ok(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row: its digest and its version.
+    type Row = Option<(&'static str, &'static str)>;
+
+    #[expect(clippy::unnecessary_wraps, reason = "it stands beside `None`")]
+    const fn row(digest: &'static str, version: &'static str) -> Row {
+        Some((digest, version))
+    }
+
+    fn verdict(b0: Row, a1: Row, b1: Row, a2: Row, between: &[&str]) -> Verdict {
+        let seen = |(digest, version): (&str, &str)| Seen { digest: digest.into(), version: Some(version.into()) };
+        let [b0, a1, b1, a2] = [b0, a1, b1, a2].map(|row| row.map(seen));
+        let between: HashSet<Option<String>> = between.iter().map(|&value| Some(value.to_owned())).collect();
+        let round =
+            Round { b0: b0.as_ref(), a1: a1.as_ref(), b1: b1.as_ref(), a2: a2.as_ref(), between: Some(&between) };
+        round.verdict()
+    }
+
+    #[test]
+    fn what_the_writer_had_in_between_is_equal() {
+        assert_eq!(verdict(None, row("x", "1"), row("x", "9"), row("y", "2"), &[]), Verdict::Equal);
+        assert_eq!(verdict(None, row("x", "1"), row("y", "9"), row("y", "2"), &[]), Verdict::Equal);
+        assert_eq!(verdict(None, row("x", "1"), row("y", "9"), row("z", "3"), &["y"]), Verdict::Equal);
+        assert_eq!(verdict(None, row("x", "1"), row("y", "9"), row("z", "3"), &[]), Verdict::Open);
+    }
+
+    #[test]
+    fn only_an_untouched_row_proves_a_difference() {
+        assert_eq!(verdict(None, row("x", "1"), row("y", "9"), row("x", "1"), &[]), Verdict::Different);
+        assert_eq!(verdict(None, row("x", "1"), None, row("x", "1"), &[]), Verdict::Different);
+        // Changed and changed back: the value is the same, the version is not.
+        assert_eq!(verdict(None, row("x", "1"), row("y", "9"), row("x", "3"), &[]), Verdict::Open);
+    }
+
+    #[test]
+    fn a_row_that_comes_and_goes_is_not_an_extra_one() {
+        assert_eq!(verdict(row("x", "1"), None, row("x", "1"), None, &[]), Verdict::Different);
+        assert_eq!(verdict(row("x", "1"), None, row("x", "2"), None, &[]), Verdict::Open);
+        assert_eq!(verdict(None, None, row("x", "2"), None, &[]), Verdict::Open);
+        assert_eq!(verdict(row("x", "1"), None, None, None, &[]), Verdict::Equal);
+    }
+
+    #[test]
+    fn counts_without_versions_must_say_the_same_three_times() {
+        let count = |text: &str| Seen { digest: text.into(), version: None };
+        let judge = |b1: &str, a2: &str| {
+            let (two, b1, a2) = (count("2"), count(b1), count(a2));
+            Round { b0: Some(&two), a1: Some(&two), b1: Some(&b1), a2: Some(&a2), between: None }.verdict()
+        };
+        assert_eq!(judge("1", "2"), Verdict::LooksDifferent);
+        assert_eq!(judge("1", "3"), Verdict::Open);
+        let found = Found { key: vec!["k".into()], writer: Some("2".into()), reader: Some("1".into()) };
+        let other = Found { reader: Some("3".into()), ..found.clone() };
+        let mut looks = HashMap::new();
+        let said: Vec<bool> = [&found, &found, &other, &other, &other]
+            .iter()
+            .map(|found| proved(&mut looks, &found.key, found))
+            .collect();
+        assert_eq!(said, [false, false, false, false, true]);
+    }
+}

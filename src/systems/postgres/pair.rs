@@ -1,0 +1,125 @@
+//! The two databases of a cutover and the streams between them.
+//!
+//! Both directions are set up before the window and stay connected: `pointsman_forward` (source to target) and
+//! `pointsman_backward` (target to source). Which of them carries rows is set by the `publish` option of its
+//! publication, a single catalog change that takes effect at an exact place of the publisher's write-ahead log: like
+//! points on a railway. A stream that is switched off still carries its token table, which proves that it works.
+
+use serde::{Deserialize, Serialize};
+
+use crate::runbook::model::Name;
+
+/// In which direction the cutover goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Heading {
+    /// From source to target.
+    Forth,
+    /// From target back to source.
+    Back,
+}
+
+impl Heading {
+    /// The other direction.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Forth => Self::Back,
+            Self::Back => Self::Forth,
+        }
+    }
+
+    /// Base name of the stream in this direction: subscription, slot, publication.
+    #[must_use]
+    pub const fn stream(self) -> &'static str {
+        match self {
+            Self::Forth => "pointsman_forward",
+            Self::Back => "pointsman_backward",
+        }
+    }
+
+    /// Publication of the token table of the stream; always on.
+    #[must_use]
+    pub const fn token_publication(self) -> &'static str {
+        match self {
+            Self::Forth => "pointsman_forward_token",
+            Self::Back => "pointsman_backward_token",
+        }
+    }
+
+    /// Table whose only row carries tokens through the stream.
+    #[must_use]
+    pub const fn token_table(self) -> &'static str {
+        match self {
+            Self::Forth => "pointsman.token_forward",
+            Self::Back => "pointsman.token_backward",
+        }
+    }
+}
+
+/// The two databases of a cutover, by their names in the runbook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The database that is left.
+    pub source: Name,
+    /// The database that is moved to.
+    pub target: Name,
+}
+
+impl Pair {
+    /// A pair of two systems.
+    #[must_use]
+    pub fn new(source: impl Into<Name>, target: impl Into<Name>) -> Self {
+        Self { source: source.into(), target: target.into() }
+    }
+
+    /// The side that a passage in this direction leaves: it publishes the stream of that direction.
+    #[must_use]
+    pub fn leaving(&self, heading: Heading) -> &str {
+        match heading {
+            Heading::Forth => &self.source,
+            Heading::Back => &self.target,
+        }
+    }
+
+    /// The side that a passage in this direction arrives at.
+    #[must_use]
+    pub fn arriving(&self, heading: Heading) -> &str {
+        self.leaving(heading.opposite())
+    }
+}
+
+/// The stream that carries rows now: a pair with a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow<'a> {
+    /// The databases.
+    pub pair: &'a Pair,
+    /// The direction.
+    pub heading: Heading,
+}
+
+impl<'a> Flow<'a> {
+    /// The side that is written.
+    #[must_use]
+    pub fn publisher(&self) -> &'a str {
+        self.pair.leaving(self.heading)
+    }
+
+    /// The side that follows.
+    #[must_use]
+    pub fn subscriber(&self) -> &'a str {
+        self.pair.arriving(self.heading)
+    }
+
+    /// Name of its subscription and slot.
+    #[must_use]
+    pub const fn stream(&self) -> &'static str {
+        self.heading.stream()
+    }
+
+    /// The table of its token.
+    #[must_use]
+    pub const fn token_table(&self) -> &'static str {
+        self.heading.token_table()
+    }
+}

@@ -1,0 +1,171 @@
+//! The streams of a pair: publications, subscriptions, their points and their tokens.
+
+use super::pair::Heading;
+use super::{Session, ident, literal};
+use crate::runbook::model::{Postgres, TlsMode};
+use crate::secret;
+use crate::systems::{Certainty, DriverError, Result};
+
+/// What a publication that is switched on publishes.
+const ON: &str = "insert, update, delete, truncate";
+
+/// Sets the points of a stream, on its publisher.
+#[must_use]
+pub fn set_points(heading: Heading, on: bool) -> String {
+    format!("ALTER PUBLICATION {} SET (publish = '{}');\n", heading.stream(), if on { ON } else { "" })
+}
+
+/// Writes a token into the stream, on its publisher.
+#[must_use]
+pub fn write_token(heading: Heading, run: &str, token: &str) -> String {
+    let (table, run, token) = (heading.token_table(), literal(run), literal(token));
+    format!(
+        "INSERT INTO {table} VALUES (1, {run}, {token}, clock_timestamp()) ON CONFLICT (id) DO UPDATE \
+         SET run = excluded.run, token = excluded.token, written_at = excluded.written_at;\n"
+    )
+}
+
+/// Waits, on the subscriber, until a token has come through the stream: everything that was committed before it is
+/// there too, since a subscription applies in commit order. With `origin`, also until the stream's position is behind
+/// `position`, flushed to disk.
+#[must_use]
+pub fn await_token(heading: Heading, token: &str, origin: Option<(&str, &str)>, limit_ms: u64) -> String {
+    let (table, token) = (heading.token_table(), literal(token));
+    let reached = match origin {
+        Some((origin, position)) => format!(
+            "IF seen THEN seen := coalesce(pg_replication_origin_progress({}, true) >= {}::pg_lsn, false); END IF;\n  ",
+            literal(origin),
+            literal(position)
+        ),
+        None => String::new(),
+    };
+    format!(
+        "DO $$ DECLARE seen boolean; latest timestamptz := clock_timestamp() + interval '{limit_ms} ms'; BEGIN LOOP\n  \
+         SELECT EXISTS (SELECT FROM {table} WHERE token = {token}) INTO seen;\n  {reached}EXIT WHEN seen;\n  \
+         IF clock_timestamp() > latest THEN RAISE EXCEPTION 'the token has not come through {} within {limit_ms} ms' \
+         USING ERRCODE = 'PM004'; END IF;\n  PERFORM pg_sleep(0.0005);\nEND LOOP; END $$;\n",
+        heading.stream()
+    )
+}
+
+/// The publications of a stream, on its publisher; `on` for the one that carries rows from the beginning.
+#[must_use]
+pub fn create_publications(heading: Heading, tables: &[(String, String)], on: bool) -> Vec<String> {
+    let names: Vec<String> =
+        tables.iter().map(|(schema, table)| format!("{}.{}", ident(schema), ident(table))).collect();
+    let list = if names.is_empty() { String::new() } else { format!(" FOR TABLE {}", names.join(", ")) };
+    vec![
+        format!("CREATE PUBLICATION {} FOR TABLE {}", heading.token_publication(), heading.token_table()),
+        format!("CREATE PUBLICATION {}{list} WITH (publish = '{}')", heading.stream(), if on { ON } else { "" }),
+    ]
+}
+
+/// The subscription of a stream, with the connection left out: for the plan.
+#[must_use]
+pub fn create_subscription(heading: Heading, connection: &str, copy: bool) -> String {
+    format!(
+        "CREATE SUBSCRIPTION {stream} CONNECTION {} PUBLICATION {}, {stream} WITH (copy_data = {copy})",
+        literal(connection),
+        heading.token_publication(),
+        stream = heading.stream(),
+    )
+}
+
+/// How the other server dials a database: a libpq connection string, with the password in it.
+pub fn dial(name: &str, spec: &Postgres) -> Result<secret::Secret> {
+    let text = spec.replication_url.as_ref().unwrap_or(&spec.url);
+    let url = secret::resolve(text)
+        .map_err(|error| DriverError::new(name, "resolve its replication url", error, Certainty::NotSent))?;
+    let mut url = url::Url::parse(url.expose())
+        .map_err(|_| DriverError::new(name, "read its replication url", "it is not a URL", Certainty::NotSent))?;
+    let mode = match spec.tls.mode {
+        TlsMode::Disable => "disable",
+        TlsMode::Prefer => "prefer",
+        TlsMode::Require => "require",
+        TlsMode::VerifyFull => "verify-full",
+    };
+    if !url.query_pairs().any(|(key, _)| key == "sslmode") {
+        url.query_pairs_mut().append_pair("sslmode", mode);
+    }
+    Ok(secret::Secret::new(url.as_str()))
+}
+
+/// State of a subscription on its subscriber.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its oid, part of its origin's name.
+    pub oid: u32,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Whether its apply worker runs.
+    pub working: bool,
+    /// Tables that are not ready yet.
+    pub pending: i64,
+    /// All its tables.
+    pub tables: i64,
+    /// Errors of the apply worker and the copies so far.
+    pub errors: i64,
+}
+
+impl Subscription {
+    /// Name of its replication origin.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("pg_{}", self.oid)
+    }
+}
+
+const SUBSCRIPTION: &str = "SELECT s.oid, s.subenabled, \
+    EXISTS (SELECT FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.relid IS NULL AND w.pid IS NOT NULL), \
+    (SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r'), \
+    (SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid), \
+    (SELECT coalesce(sum(apply_error_count + sync_error_count), 0)::bigint FROM pg_stat_subscription_stats t WHERE t.subid = s.oid) \
+    FROM pg_subscription s WHERE s.subname = $1 AND s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Reads a subscription; `None` when there is none.
+pub async fn subscription(session: &Session, heading: Heading) -> Result<Option<Subscription>> {
+    let rows = session.rows("read its subscription", SUBSCRIPTION, &[&heading.stream()]).await?;
+    Ok(rows.first().map(|row| Subscription {
+        oid: row.get(0),
+        enabled: row.get(1),
+        working: row.get(2),
+        pending: row.get(3),
+        tables: row.get(4),
+        errors: row.get(5),
+    }))
+}
+
+/// Drops a subscription, its slot too when the publisher can be reached; repeatable.
+pub async fn drop_subscription(session: &Session, heading: Heading) -> Result<()> {
+    let Some(found) = subscription(session, heading).await? else { return Ok(()) };
+    let name = heading.stream();
+    if found.enabled {
+        session.batch("disable its subscription", &format!("ALTER SUBSCRIPTION {name} DISABLE")).await?;
+    }
+    let dropped = session.batch("drop its subscription", &format!("DROP SUBSCRIPTION {name}")).await;
+    let Err(error) = dropped else { return Ok(()) };
+    if error.certainty != Certainty::Refused {
+        return Err(error);
+    }
+    // The publisher is gone or its slot is: part from the slot, which then is dropped on its own side.
+    session
+        .batch("part its subscription from the slot", &format!("ALTER SUBSCRIPTION {name} SET (slot_name = NONE)"))
+        .await?;
+    session.batch("drop its subscription", &format!("DROP SUBSCRIPTION {name}")).await.map(drop)
+}
+
+/// Drops what a stream has on its publisher: slots that nobody uses any more, and publications; repeatable.
+pub async fn drop_publisher(session: &Session, heading: Heading) -> Result<()> {
+    let slot = literal(heading.stream());
+    session
+        .batch(
+            "drop its slot",
+            &format!(
+                "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = {slot} AND active; \
+                 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {slot} AND NOT active"
+            ),
+        )
+        .await?;
+    let sql = format!("DROP PUBLICATION IF EXISTS {}, {}", heading.stream(), heading.token_publication());
+    session.batch("drop its publications", &sql).await.map(drop)
+}
