@@ -1,2 +1,24 @@
-//! Tests on real servers.
+//! Tests on real servers, started by the tests on this machine.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    reason = "helpers of tests may panic as tests do, and a scenario is told in one piece"
+)]
+
+mod compare;
+mod cutover;
+mod failures;
+mod gates;
+mod haproxy;
+mod pgbouncer;
+mod preflight;
+mod sandbox;
+mod schema_copy;
 mod servers;
+mod support_preflight;
+mod support_proxies;
+mod support_verify;

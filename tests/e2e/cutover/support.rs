@@ -1,0 +1,426 @@
+//! A sandbox with a runbook and a journal, the program as a child process, and what clients saw.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use pointsman::{
+    executor::{state::RunState, take},
+    journal::{Act, Entry, Event, Journal},
+    sandbox::{
+        Age, DATABASE, Role, Sandbox, SandboxOptions,
+        history::Side,
+        ledger::Ledger,
+        postgres::PostgresServer,
+        probe::{ProbeHistory, Probes},
+        workload::{Attempt, Workload},
+    },
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+/// The budget of the window in [`STEPS`].
+pub const BUDGET: Duration = Duration::from_secs(2);
+/// What a machine that is busy with something else may add to a wait.
+pub const SLACK: Duration = Duration::from_secs(1);
+/// A write that was sent so soon after a freeze may have waited for it.
+const NEAR: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
+/// Far away: it only keeps a broken test from hanging.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const HEAD: &str = r#"version: 1
+name: cutover
+stage: rehearsal
+systems:
+  source: { postgres: { url: "${env:SOURCE_URL}" } }
+  target: { postgres: { url: "${env:TARGET_URL}" } }
+  pool:
+    pgbouncer:
+      admin: "${env:POOL_ADMIN_URL}"
+      database: shop
+      redirect: { ini: "${env:POOL_INI}" }
+      probe: "${env:POOL_URL}"
+  web: { haproxy: { sockets: ["${env:HAPROXY_SOCKET}"], backend: app, from: [old], to: [new] } }
+gates:
+  lag: { replication-lag: { max: 1MiB, interval: 100ms, timeout: 30s } }
+  door: { command: { run: [test, -e, DOOR], interval: 100ms, on-fail: wait } }
+steps:
+"#;
+
+/// A step that opens when [`Scene::open_door`] was called, and holds the run otherwise.
+pub const DOOR: &str = "wait: { name: door, gates: [door], timeout: 200ms }";
+
+/// A window with the usual members.
+pub const WINDOW: &str = "window: { budget: 2s, gates: [lag], steps: [{ freeze: { database: source, through: [pool] } }, \
+     drain: {}, sequences: {}, { promote: { keep-way-back: true } }, { switch: { endpoints: [pool] } }] }";
+
+/// A whole cutover that can still be rolled back.
+pub const STEPS: [&str; 7] = [
+    "preflight",
+    "replicate: { from: source, to: target, timeout: 2m }",
+    "wait: { gates: [lag], timeout: 1m }",
+    "shift: { traffic: web, weights: [50, 100], bake: 50ms, min-requests: 20, tolerance: 15, timeout: 60s }",
+    WINDOW,
+    "bake: { for: 100ms }",
+    "verify: { compare: checksums, timeout: 2m }",
+];
+
+/// The steps with `inserted` behind the one that begins with `after`.
+pub fn steps_with(after: &str, inserted: &str) -> Vec<String> {
+    let mut steps: Vec<String> = STEPS.iter().map(ToString::to_string).collect();
+    let at = steps.iter().position(|step| step.starts_with(after)).unwrap();
+    steps.insert(at + 1, inserted.to_owned());
+    steps
+}
+
+/// The steps to the very end, with the question before the way back is dropped.
+pub fn steps_to_the_end() -> Vec<String> {
+    STEPS
+        .iter()
+        .copied()
+        .chain([r#"approve: { message: "Drop the way back?" }"#, "finalize"])
+        .map(String::from)
+        .collect()
+}
+
+/// A sandbox, a journal and a runbook.
+pub struct Scene {
+    pub sandbox: Sandbox,
+    pub journal: Journal,
+    pub runbook: PathBuf,
+    env: BTreeMap<String, String>,
+    folder: PathBuf,
+    /// What both databases, the pooler and the load balancer were like at first.
+    pristine: Footprint,
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Called {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Called {
+    pub fn says(&self, words: &str) -> bool {
+        self.out.contains(words) || self.err.contains(words)
+    }
+}
+
+/// Everything that a rollback must leave as it was.
+#[derive(Debug, PartialEq, Eq)]
+struct Footprint {
+    source: BTreeSet<String>,
+    target: BTreeSet<String>,
+    pooler: String,
+    weights: Vec<String>,
+}
+
+impl Scene {
+    /// With PgBouncer 1.18, which lets a cutover go back without an error (1.26 needs KILL from 18 to 15).
+    pub async fn new() -> Self {
+        Self::of(SandboxOptions { pgbouncer: Age::Old, ..SandboxOptions::default() }).await
+    }
+
+    pub async fn of(options: SandboxOptions) -> Self {
+        let memory = Path::new("/dev/shm");
+        let base = memory.is_dir().then(|| memory.to_owned());
+        let app_binary = Some(env!("CARGO_BIN_EXE_pointsman").into());
+        let sandbox = Sandbox::start(SandboxOptions { base, app_binary, fsync: false, ..options }).await.unwrap();
+        let folder = sandbox.folder().join("pointsman");
+        let journal = Journal::open(&folder.join("journal.db")).unwrap();
+        let env = sandbox.env();
+        let pristine = footprint(&sandbox).await;
+        let scene = Self { runbook: folder.join("runbook.yaml"), sandbox, journal, env, folder, pristine };
+        scene.write(&STEPS);
+        scene
+    }
+
+    /// Writes the runbook.
+    pub fn write(&self, steps: &[impl AsRef<str>]) {
+        let lines: String = steps.iter().map(|step| format!("  - {}\n", step.as_ref())).collect();
+        let head = HEAD.replace("DOOR", &self.folder.join("door").display().to_string());
+        std::fs::write(&self.runbook, format!("{head}{lines}")).unwrap();
+    }
+
+    pub fn open_door(&self) {
+        std::fs::write(self.folder.join("door"), "").unwrap();
+    }
+
+    pub fn command(&self, words: &[&str]) -> Command {
+        self.wrapped(Command::new(env!("CARGO_BIN_EXE_pointsman")), words)
+    }
+
+    /// The same, where another program starts ours.
+    pub fn wrapped(&self, mut command: Command, words: &[&str]) -> Command {
+        command.args(words).envs(&self.env).env("POINTSMAN_STATE", self.journal.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    pub fn run_words(&self) -> [&str; 4] {
+        ["run", self.runbook.to_str().unwrap(), "--output", "json"]
+    }
+
+    pub async fn call(&self, words: &[&str]) -> Called {
+        ended(self.command(words).spawn().unwrap()).await
+    }
+
+    /// Calls, and wants this exit code.
+    pub async fn must(&self, code: i32, words: &[&str]) -> Called {
+        let called = self.call(words).await;
+        assert_eq!(called.code, code, "pointsman {}: {called:?}\n{}", words.join(" "), self.story());
+        called
+    }
+
+    pub async fn run(&self, code: i32) -> Called {
+        self.must(code, &self.run_words()).await
+    }
+
+    /// The newest run.
+    pub fn id(&self) -> String {
+        self.journal.find(None).unwrap().id
+    }
+
+    pub fn entries(&self) -> Vec<Entry> {
+        self.journal.entries(&self.id(), 0).unwrap()
+    }
+
+    pub fn state(&self) -> RunState {
+        take::replay(&self.journal, &self.id()).unwrap()
+    }
+
+    /// The journal of the newest run in words, for a test that fails.
+    pub fn story(&self) -> String {
+        let Ok(run) = self.journal.find(None) else { return "no run".into() };
+        let entries = self.journal.entries(&run.id, 0).unwrap();
+        entries.iter().map(|entry| format!("{:>3} {} {}\n", entry.seq, entry.at, summary(&entry.event))).collect()
+    }
+
+    /// Waits until the newest run's journal says so.
+    pub async fn until(&self, what: &str, mut so: impl FnMut(&Event) -> bool) {
+        let began = Instant::now();
+        loop {
+            let known = self.journal.runs().unwrap().into_iter().next();
+            let entries = known.map(|run| self.journal.entries(&run.id, 0).unwrap()).unwrap_or_default();
+            if entries.iter().any(|entry| so(&entry.event)) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "it never happened: {what}\n{}", self.story());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The process id of the last guard, as the journal has it.
+    pub fn guard_pid(&self) -> Option<i32> {
+        let entries = self.entries();
+        let notes = entries.iter().rev().filter_map(|entry| match &entry.event {
+            Event::Done { note, .. } => note["guard"].as_i64(),
+            _ => None,
+        });
+        notes.map(|pid| i32::try_from(pid).unwrap()).next()
+    }
+
+    /// Waits until the last guard has done what it had to do.
+    pub async fn guard_gone(&self) {
+        let Some(pid) = self.guard_pid() else { return };
+        until("the guard ends", || !lives(pid)).await;
+    }
+
+    /// Nothing of the run is left anywhere.
+    pub async fn assert_undone(&self, when: &str) {
+        let found = footprint(&self.sandbox).await;
+        let differ = |side: &str, was: &BTreeSet<String>, is: &BTreeSet<String>| {
+            let left: Vec<_> = is.difference(was).collect();
+            let gone: Vec<_> = was.difference(is).collect();
+            assert!(
+                left.is_empty() && gone.is_empty(),
+                "{when}: {side}: left {left:?}, gone {gone:?}\n{}",
+                self.story()
+            );
+        };
+        differ("source", &self.pristine.source, &found.source);
+        differ("target", &self.pristine.target, &found.target);
+        assert_eq!(found, self.pristine, "{when}");
+    }
+
+    /// Clients and probes that write from now on.
+    pub fn load(&self, rate: f64) -> Load {
+        let url = |server: &PostgresServer| server.url(Role::App, DATABASE);
+        let (source, target) = (url(&self.sandbox.source), url(&self.sandbox.target));
+        let probes = Probes::start(&source, &target, Duration::from_millis(5));
+        Load { workload: self.sandbox.workload(8, 4, rate).unwrap(), probes }
+    }
+
+    /// What is true of every cutover, however it went: nothing lost, nothing twice, never two databases at once.
+    pub async fn audit(&self, seen: &mut Seen, writer: Side, switches: usize) -> u64 {
+        let source = self.sandbox.source.connect(Role::Superuser).await.unwrap();
+        let target = self.sandbox.target.connect(Role::Superuser).await.unwrap();
+        let audit = seen.ledger.audit(if writer == Side::Source { &source } else { &target }).await.unwrap();
+        assert!(audit.is_clean(), "{audit:?}\n{}", self.story());
+        assert!(audit.acknowledged > 0, "nobody wrote anything");
+        seen.probes.resolve(&source).await.unwrap();
+        if writer == Side::Target {
+            seen.probes.resolve(&target).await.unwrap();
+        }
+        assert_eq!(seen.probes.overlap(switches), None, "both databases took writes\n{}", self.story());
+        audit.failed + audit.unknown_present + audit.unknown_absent
+    }
+}
+
+/// Clients and probes under way.
+pub struct Load {
+    pub workload: Workload,
+    pub probes: Probes,
+}
+
+/// What clients and probes saw.
+pub struct Seen {
+    pub ledger: Ledger,
+    pub probes: ProbeHistory,
+}
+
+impl Load {
+    /// Writes are acknowledged: as many more as there are clients, twice.
+    pub async fn flows(&self) {
+        let before = self.workload.acknowledged();
+        until("writes flow", || self.workload.acknowledged() >= before + 24).await;
+    }
+
+    pub async fn stop(self) -> Seen {
+        let (ledger, probes) = tokio::join!(self.workload.stop(), self.probes.stop());
+        Seen { ledger, probes }
+    }
+}
+
+impl Seen {
+    /// The longest that any client had to wait.
+    pub fn longest_wait(&self) -> Duration {
+        self.ledger.attempts().iter().map(|attempt| attempt.waited).max().unwrap()
+    }
+
+    /// No write waited longer than the budget for a window, or for the recovery from one. What the machine itself does to
+    /// writes is seen away from the windows.
+    pub fn assert_within_budget(&self, scene: &Scene) {
+        let frozen =
+            |event: &Event| matches!(event, Event::Intent { of, .. } if of.step == "freeze" && of.act == Act::Apply);
+        let entries = scene.entries();
+        let windows: Vec<_> = entries.iter().filter(|entry| frozen(&entry.event)).map(|entry| entry.at).collect();
+        let near = |attempt: &&Attempt| windows.iter().any(|at| attempt.ended >= *at && attempt.started <= *at + NEAR);
+        let (inside, outside): (Vec<_>, Vec<_>) = self.ledger.attempts().iter().partition(near);
+        let longest = |attempts: Vec<&Attempt>| attempts.iter().map(|attempt| attempt.waited).max().unwrap_or_default();
+        let (waited, noise) = (longest(inside), longest(outside));
+        let story = || scene.story();
+        assert!(waited <= BUDGET + SLACK + noise, "a write waited {waited:?} (elsewhere {noise:?})\n{}", story());
+    }
+
+    /// Why writes failed, if any did.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let all = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MAX);
+        self.ledger.report_between(all.0, all.1).errors
+    }
+}
+
+/// Waits for the end of a child.
+pub async fn ended(child: Child) -> Called {
+    let output =
+        tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("the program did not end").unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    // A signal has no exit code; shells give 128 and its number.
+    let code =
+        output.status.code().or_else(|| std::os::unix::process::ExitStatusExt::signal(&output.status).map(|n| 128 + n));
+    Called { code: code.unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// Killed by SIGKILL.
+pub const KILLED: i32 = 128 + 9;
+
+pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < PATIENCE, "it never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+pub fn pid(child: &Child) -> i32 {
+    i32::try_from(child.id().unwrap()).unwrap()
+}
+
+/// The state letter of a process (proc(5)).
+pub fn process_state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether a process is there and not only waits to be buried.
+pub fn lives(pid: i32) -> bool {
+    process_state(pid).is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// An entry in a few words.
+pub fn summary(event: &Event) -> String {
+    let mut value = serde_json::to_value(event).unwrap();
+    if matches!(event, Event::RunStarted { .. }) {
+        value["plan"] = "…".into();
+    }
+    let text = value.to_string();
+    text.chars().take(400).collect()
+}
+
+async fn footprint(sandbox: &Sandbox) -> Footprint {
+    let (source, target) = tokio::join!(catalog(&sandbox.source), catalog(&sandbox.target));
+    let pooler = std::fs::read_to_string(sandbox.pgbouncers[0].ini()).unwrap();
+    Footprint { source, target, pooler, weights: weights(sandbox) }
+}
+
+async fn catalog(server: &PostgresServer) -> BTreeSet<String> {
+    let db = server.connect(Role::Superuser).await.unwrap();
+    db.query(CATALOG, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+const CATALOG: &str = "
+WITH ours AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
+SELECT 'schema ' || nspname FROM ours
+UNION ALL SELECT format('relation %s.%s %s %s %s', nspname, relname, relkind, relreplident, relacl)
+  FROM pg_class c JOIN ours ON ours.oid = relnamespace
+UNION ALL SELECT format('column %s.%s.%s %s', nspname, relname, attname, atttypid::regtype)
+  FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN ours ON ours.oid = relnamespace
+UNION ALL SELECT format('constraint %s %s %s', nspname, conname, pg_get_constraintdef(c.oid))
+  FROM pg_constraint c JOIN ours ON ours.oid = connamespace
+UNION ALL SELECT format('trigger %s %s %s', tgname, relname, tgenabled)
+  FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN ours ON ours.oid = relnamespace WHERE NOT tgisinternal
+UNION ALL SELECT format('function %s.%s', nspname, proname) FROM pg_proc JOIN ours ON ours.oid = pronamespace
+UNION ALL SELECT format('type %s.%s', nspname, typname) FROM pg_type JOIN ours ON ours.oid = typnamespace
+UNION ALL SELECT 'extension ' || extname FROM pg_extension
+UNION ALL SELECT 'publication ' || pubname FROM pg_publication
+UNION ALL SELECT 'subscription ' || subname FROM pg_subscription
+UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots
+UNION ALL SELECT 'origin ' || roname FROM pg_replication_origin
+UNION ALL SELECT format('database %s %s %s', datname, datconnlimit, datacl) FROM pg_database
+UNION ALL SELECT format('setting %s %s %s', setdatabase, setrole::regrole, setconfig) FROM pg_db_role_setting
+UNION ALL SELECT format('role %s %s', rolname, rolcanlogin) FROM pg_roles";
+
+/// `server weight` of both servers, as the load balancer has them.
+fn weights(sandbox: &Sandbox) -> Vec<String> {
+    let mut admin = std::net::TcpStream::connect(sandbox.haproxies[0].admin_address()).unwrap();
+    admin.write_all(b"show stat\n").unwrap();
+    let mut answer = String::new();
+    admin.read_to_string(&mut answer).unwrap();
+    let mut lines = answer.lines();
+    let names: Vec<&str> = lines.next().unwrap().trim_start_matches("# ").split(',').collect();
+    let column = |name: &str| names.iter().position(|found| *found == name).unwrap();
+    let (server, weight) = (column("svname"), column("weight"));
+    let rows = lines.map(|line| line.split(',').collect::<Vec<_>>());
+    let ours = rows.filter(|row| row.len() > weight && matches!(row[server], "old" | "new"));
+    ours.map(|row| format!("{} {}", row[server], row[weight])).collect()
+}
