@@ -23,7 +23,7 @@ test: servers toolchain ## all tests, on real servers (ARGS goes to nextest, or 
 	@$(with_servers); tools/test.sh $(ARGS)
 
 bench: servers toolchain ## measure cutovers against a hand-made minimum
-	@$(with_servers); cargo bench --locked $(ARGS)
+	@$(with_servers); cargo bench --locked --profile rehearse --bench window -- $(ARGS)
 
 lint: toolchain ## format, clippy with warnings as errors, shellcheck if it is here
 	@cargo fmt --check
