@@ -10,7 +10,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(Box::pin(commands::dispatch(cli))),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(Box::pin(commands::dispatch(cli)));
+            // Not waiting for a read of standard input that never ends: the guard of a stopped executor has one.
+            runtime.shutdown_background();
+            outcome
+        }
         Err(error) => Err(error.into()),
     };
     match outcome {

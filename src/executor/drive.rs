@@ -151,6 +151,11 @@ impl Drive {
     async fn steps_until_end(&mut self) -> Result<Conclusion, DriveError> {
         loop {
             self.catch_up()?;
+            if self.state.epoch != self.cx.epoch {
+                // It slept, and another one has the run: not even a word is taken any more.
+                let (run, mine, theirs) = (self.cx.run.clone(), self.cx.epoch, self.state.epoch);
+                return Err(JournalError::Superseded { run, mine, theirs }.into());
+            }
             self.hear()?;
             if self.window_only && self.state.passage.is_none() {
                 return Ok(self.held());

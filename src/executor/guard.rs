@@ -36,7 +36,9 @@ impl Guard {
     /// Starts it and waits until it stands ready. Its own words go to a file beside the journal.
     pub async fn start(cx: &Context, budget: Duration) -> Result<Self, String> {
         let words = |error: std::io::Error| error.to_string();
-        let program = std::env::current_exe().map_err(words)?;
+        // This very program, also when its file was replaced by another version since.
+        let own = Path::new("/proc/self/exe");
+        let program = if own.exists() { own.to_owned() } else { std::env::current_exe().map_err(words)? };
         let log = cx.journal.path().with_file_name(format!("guard-{}.log", cx.run));
         let log = std::fs::File::create(log).map_err(words)?;
         let mut command = Command::new(program);

@@ -1,7 +1,7 @@
 //! The preflight: everything that could go wrong, looked at before anything is changed.
 //!
-//! [`gather`] reads both databases through read-only sessions into a [`PreflightInput`]; [`judge`] turns that into
-//! [`Finding`]s without asking anybody anything, so that every finding has a test; [`render`] words them for people.
+//! [`gather()`] reads both databases through read-only sessions into a [`PreflightInput`]; [`judge`] turns that into
+//! [`Finding`]s without asking anybody anything, so that every finding has a test; [`render()`] words them for people.
 
 mod activity;
 mod extensions;

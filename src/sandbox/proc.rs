@@ -36,12 +36,15 @@ impl ProcessId {
         }
     }
 
-    /// Its children now, but not theirs. The kernel keeps them by the thread that made them.
+    /// Its children now, but not theirs; none when it is gone: its number may be another process's by now. The kernel
+    /// keeps them by the thread that made them.
     pub(crate) fn children(self) -> Vec<Self> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
         let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
         let lists: String = lists.collect();
-        lists.split_whitespace().filter_map(|pid| Self::of(pid.parse().ok()?)).collect()
+        let children: Vec<Self> = lists.split_whitespace().filter_map(|pid| Self::of(pid.parse().ok()?)).collect();
+        // Looked at afterwards: a process that still lives had this number all the time.
+        if self.is_alive() { children } else { Vec::new() }
     }
 
     /// Whether this process listens on the port of 127.0.0.1. `uid` is who it runs as: where the kernel hides

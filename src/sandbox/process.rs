@@ -1,7 +1,7 @@
 //! One server process: started with few rights, watched, and stopped exactly.
 //!
 //! Each leaves a pid file with its start time in the sandbox's folder, so that a later sandbox can end it when this
-//! process died without doing so (see [`super::sweep`]).
+//! process died without doing so (see [`super::sweep()`]).
 
 use std::{
     fs::{self, File},

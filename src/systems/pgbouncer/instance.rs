@@ -128,7 +128,9 @@ impl Instance {
     /// Processes of the server behind our entry's connections (`remote_pid`): the proof of where they lead.
     pub async fn server_pids(&self) -> Result<Vec<i32>> {
         let rows = self.work.ask(&self.what("list the servers of"), sql::SHOW_SERVERS).await?;
-        let ours = rows.iter().filter(|row| row.get("database") == Some(&self.database));
+        // One that logs in has no session on the server yet.
+        let is_open = |row: &&super::console::Row| row.get("state") != Some("new");
+        let ours = rows.iter().filter(|row| row.get("database") == Some(&self.database)).filter(is_open);
         Ok(ours.filter_map(|row| i32::try_from(row.number("remote_pid")?).ok()).collect())
     }
 
