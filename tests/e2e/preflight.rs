@@ -52,6 +52,45 @@ CREATE SUBSCRIPTION feed CONNECTION 'host=127.0.0.1 dbname=x password=feed-secre
 CREATE PUBLICATION pointsman_forward FOR TABLE keyed;
 "#;
 
+/// What of `TROUBLE` is refused.
+const FAILURES: [&str; 13] = [
+    "extensions@target",
+    "idle-replication-slot-timeout@target",
+    "large-objects@source",
+    "own-leftovers@source",
+    "prepared-transactions@source",
+    "replica-identity-full@source",
+    "replica-identity@source",
+    "replication-slots@source",
+    "roles-missing@target",
+    "target-content@target",
+    "triggers-always@source",
+    "wal-level@source",
+    "wal-level@target",
+];
+
+/// What of `TROUBLE` is warned about.
+const WARNINGS: &[&str] = &[
+    // Made with `connect = false`, so it is disabled and only warns.
+    "other-subscriptions@source",
+    "other-slots@source",
+    "event-triggers@source",
+    "rules@source",
+    "foreign-tables@source",
+    "materialized-views@source",
+    "temporary-tables@source",
+    "unlogged-tables@source",
+    "sequence-near-limit@source",
+    "sequence-cycle@source",
+    "settings-of-roles@target",
+    "settings-meaning@target",
+    "settings-tuning@target",
+    "time-zone@target",
+    "sync-workers@target",
+    "own-role-sessions@source",
+    "around-pooler@source",
+];
+
 async fn troubled() -> (Cluster, Cluster) {
     let source = Cluster::start(
         "PG15_BIN",
@@ -117,7 +156,8 @@ async fn gathered(source: &Cluster, target: &Cluster, credentials: &str, wanted:
 async fn preflight_finds_everything_and_changes_nothing() {
     let (source, target) = troubled().await;
     let sitter = source.client("app", "shop").await;
-    sitter.batch_execute("BEGIN; CREATE TEMP TABLE mine (a int); INSERT INTO keyless VALUES ('open')").await.unwrap();
+    sitter.batch_execute("CREATE TEMP TABLE mine (a int)").await.unwrap();
+    sitter.batch_execute("BEGIN; INSERT INTO keyless VALUES ('open')").await.unwrap();
     let (at_source, at_target) = (source.client("postgres", "shop").await, target.client("postgres", "shop").await);
     let before = (fingerprint(&source, &at_source).await, fingerprint(&target, &at_target).await);
     let mut input = gathered(&source, &target, "postgres", Wanted::default()).await;
@@ -131,45 +171,11 @@ async fn preflight_finds_everything_and_changes_nothing() {
     let findings = judge(&input);
     let text = render(&findings, true);
     println!("{text}");
-    let failures = [
-        "extensions@target",
-        "idle-replication-slot-timeout@target",
-        "large-objects@source",
-        "own-leftovers@source",
-        "prepared-transactions@source",
-        "replica-identity-full@source",
-        "replica-identity@source",
-        "replication-slots@source",
-        "roles-missing@target",
-        "target-content@target",
-        "triggers-always@source",
-        "wal-level@source",
-        "wal-level@target",
-    ];
-    let expected: BTreeSet<String> = failures.map(str::to_owned).into();
+    let expected: BTreeSet<String> = FAILURES.map(str::to_owned).into();
     assert_eq!(ids(&findings, Level::Fail), expected, "{text}");
     let warnings = ids(&findings, Level::Warn);
-    for id in [
-        // Made with `connect = false`, so it is disabled and only warns.
-        "other-subscriptions@source",
-        "other-slots@source",
-        "event-triggers@source",
-        "rules@source",
-        "foreign-tables@source",
-        "materialized-views@source",
-        "temporary-tables@source",
-        "unlogged-tables@source",
-        "sequence-near-limit@source",
-        "sequence-cycle@source",
-        "settings-of-roles@target",
-        "settings-meaning@target",
-        "settings-tuning@target",
-        "time-zone@target",
-        "sync-workers@target",
-        "own-role-sessions@source",
-        "around-pooler@source",
-    ] {
-        assert!(warnings.contains(id), "{id} is missing:\n{text}");
+    for id in WARNINGS {
+        assert!(warnings.contains(*id), "{id} is missing:\n{text}");
     }
     let identity = find(&findings, "replica-identity", "source");
     for word in [

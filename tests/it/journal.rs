@@ -88,8 +88,7 @@ async fn a_full_disk_stops_before_the_effect() {
         );
         disk.execute_batch(&full).unwrap();
         let outing = play.outing(false).await;
-        let (Outing::Failed(DriveError::Journal(error)) | Outing::Failed(DriveError::Unrecorded(error, _))) = outing
-        else {
+        let Outing::Failed(DriveError::Journal(error) | DriveError::Unrecorded(error, _)) = outing else {
             panic!("{}", play.told())
         };
         assert!(error.to_string().contains("disk is full"), "{error}");
