@@ -102,7 +102,11 @@ choose_mirror() {
   repositories=$(host_repositories)
   MIRROR=${DEBIAN_MIRROR:-$(first_uri Debian '^[a-z]+://[^/]*debian[^/]*/debian$' <<< "$repositories")}
   SECURITY=${DEBIAN_SECURITY:-$(first_uri Debian-Security 'debian-security$' <<< "$repositories")}
-  [ -n "$MIRROR" ] || { MIRROR=http://deb.debian.org/debian; SECURITY=${SECURITY:-http://deb.debian.org/debian-security}; }
+  [ -n "$MIRROR" ] && return
+  echo "install-servers: this machine's apt names no Debian archive (Ubuntu's is another one); nothing was installed." >&2
+  echo "  Set DEBIAN_MIRROR (and DEBIAN_SECURITY) to the URL of a Debian archive and run it again, or name installed" >&2
+  echo "  servers (PG15_BIN, PG18_BIN, ...), or use docker compose -f docker-compose.test.yml up -d" >&2
+  exit 2
 }
 
 # Ubuntu does not have Debian's keys at hand, but its own signed archive has them as a package.
