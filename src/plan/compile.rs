@@ -83,7 +83,9 @@ fn flatten(steps: &[Step]) -> Vec<PlanStep> {
 async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices, CompileError> {
     let world = World::new(plan.systems.clone());
     let wanted = plan.freeze().map_or(Fence::Auto, |(_, freeze)| freeze.fence);
-    let (source, target) = tokio::try_join!(side(&world, &replicate.from), side(&world, &replicate.to))?;
+    // The source is told first when neither answers: the same words each time.
+    let (source, target) = tokio::join!(side(&world, &replicate.from), side(&world, &replicate.to));
+    let (source, target) = (source?, target?);
     let schemas = match replicate.schemas.as_slice() {
         [] => catalog::application_schemas(&source).await?,
         named => named.to_vec(),

@@ -18,7 +18,7 @@ use crate::runbook::model::{Replicate, System};
 use crate::systems::postgres::fence::{self, Open};
 use crate::systems::postgres::pair::Heading;
 use crate::systems::postgres::schema_copy::{self, ApplyOptions, DumpOptions, Stage};
-use crate::systems::postgres::{Session, ident, literal, setup, stream};
+use crate::systems::postgres::{Session, dial, ident, literal, setup, stream};
 
 use super::freeze::{planned_fencing, planned_open};
 
@@ -238,7 +238,7 @@ impl Replicate {
         let Some(System::Postgres(spec)) = cx.plan.systems.get(publisher.system()) else {
             return Err(StepError::broken("the publisher is not in the plan"));
         };
-        let connection = stream::dial(publisher.system(), spec)?;
+        let connection = dial::by_other_server(publisher.system(), spec)?;
         let sql = stream::create_subscription(heading, connection.expose(), heading == Heading::Forth);
         let made = subscriber.batch(&format!("create subscription {}", heading.stream()), &sql).await;
         made.map_err(|error| {

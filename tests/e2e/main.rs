@@ -13,6 +13,7 @@ mod compare;
 mod cutover;
 mod failures;
 mod gates;
+mod given;
 mod haproxy;
 mod pgbouncer;
 mod preflight;

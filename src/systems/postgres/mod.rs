@@ -3,6 +3,7 @@
 pub mod barrier;
 pub mod catalog;
 pub mod compare;
+pub mod dial;
 pub mod fence;
 pub mod pair;
 pub mod probe;

@@ -6,8 +6,8 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage};
 
-use super::tls;
-use crate::runbook::model::{Postgres, TlsMode};
+use super::{dial, tls};
+use crate::runbook::model::{Postgres, Tls, TlsMode};
 use crate::secret;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -38,43 +38,45 @@ pub struct Database {
 impl Database {
     /// The connection's parameters, with the secret in them: not to be printed.
     pub fn config(&self) -> Result<Config> {
+        self.dialling().map(|(config, _)| config)
+    }
+
+    /// The same, and how the connection is protected: what `tls` and the URL say together.
+    pub fn dialling(&self) -> Result<(Config, Tls)> {
         let url = secret::resolve(&self.spec.url).map_err(|error| self.not_sent("resolve its url", error))?;
-        let mut config: Config = url
-            .expose()
-            .parse()
-            .map_err(|_| self.not_sent("read its url", "it is not postgresql://user:password@host:port/database"))?;
+        let (mut config, tls) =
+            dial::own(url.expose(), &self.spec.tls).map_err(|reason| self.not_sent("read its url", reason))?;
         config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE);
         config.keepalives_retries(2).tcp_user_timeout(NETWORK_LOST);
         config.application_name("pointsman");
-        Ok(config)
+        Ok((config, tls))
     }
 
     /// Opens a session. Role and database settings that could get in the way (timeouts, search path, time zone, a
     /// read-only default) are overridden for it.
     pub async fn connect(&self, access: Access) -> Result<Session> {
-        let mut config = self.config()?;
+        let (mut config, tls) = self.dialling()?;
         config.options(session_options(access));
-        let mode = self.spec.tls.mode;
-        config.ssl_mode(match mode {
+        config.ssl_mode(match tls.mode {
             TlsMode::Disable => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
             TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
         });
-        let connecting = self.open(config, mode);
+        let connecting = self.open(config, &tls);
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(session) => session,
             Err(_) => Err(self.not_sent("connect", format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
         }
     }
 
-    async fn open(&self, config: Config, mode: TlsMode) -> Result<Session> {
+    async fn open(&self, config: Config, tls: &Tls) -> Result<Session> {
         let failed = |error| driver_error(&self.name, "connect", &error, Certainty::NotSent);
-        let client = if mode == TlsMode::Disable {
+        let client = if tls.mode == TlsMode::Disable {
             let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
             tokio::spawn(async move { drop(connection.await) });
             client
         } else {
-            let connector = tls::connector(&self.spec.tls).map_err(|reason| self.not_sent("prepare TLS", reason))?;
+            let connector = tls::connector(tls).map_err(|reason| self.not_sent("prepare TLS", reason))?;
             let (client, connection) = config.connect(connector).await.map_err(failed)?;
             tokio::spawn(async move { drop(connection.await) });
             client

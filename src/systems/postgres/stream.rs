@@ -2,9 +2,7 @@
 
 use super::pair::Heading;
 use super::{Session, ident, literal};
-use crate::runbook::model::{Postgres, TlsMode};
-use crate::secret;
-use crate::systems::{Certainty, DriverError, Result};
+use crate::systems::{Certainty, Result};
 
 /// What a publication that is switched on publishes.
 const ON: &str = "insert, update, delete, truncate";
@@ -69,25 +67,6 @@ pub fn create_subscription(heading: Heading, connection: &str, copy: bool) -> St
         heading.token_publication(),
         stream = heading.stream(),
     )
-}
-
-/// How the other server dials a database: a libpq connection string, with the password in it.
-pub fn dial(name: &str, spec: &Postgres) -> Result<secret::Secret> {
-    let text = spec.replication_url.as_ref().unwrap_or(&spec.url);
-    let url = secret::resolve(text)
-        .map_err(|error| DriverError::new(name, "resolve its replication url", error, Certainty::NotSent))?;
-    let mut url = url::Url::parse(url.expose())
-        .map_err(|_| DriverError::new(name, "read its replication url", "it is not a URL", Certainty::NotSent))?;
-    let mode = match spec.tls.mode {
-        TlsMode::Disable => "disable",
-        TlsMode::Prefer => "prefer",
-        TlsMode::Require => "require",
-        TlsMode::VerifyFull => "verify-full",
-    };
-    if !url.query_pairs().any(|(key, _)| key == "sslmode") {
-        url.query_pairs_mut().append_pair("sslmode", mode);
-    }
-    Ok(secret::Secret::new(url.as_str()))
 }
 
 /// State of a subscription on its subscriber.

@@ -5,4 +5,4 @@ mod executors;
 mod forward;
 mod guard;
 mod killing;
-mod support;
+pub mod support;

@@ -69,9 +69,17 @@ async fn an_impostor_is_refused_and_the_right_server_is_checked_over_tls() {
         let url = stage.env[name].replace("localhost", "127.0.0.1");
         stage.env.insert(name.into(), url);
     }
-    // `require` encrypts, without a look at the certificate; a whole cutover goes over it.
-    let encrypted = ", tls: { mode: require }";
-    std::fs::write(book, text.replace(&words(&right_file), encrypted)).unwrap();
+    // `require` encrypts, without a look at the certificate; a whole cutover goes over it. The servers look at each
+    // other's with a file of their own.
+    let encrypted = text.replace(&words(&right_file), ", tls: { mode: require }");
+    std::fs::write(book, between_servers(&encrypted)).unwrap();
+    dial_each_other(&mut stage, &wrong_file);
+    let (code, said) = stage.says(&["run", book, "--output", "json"]).await;
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("certificate verify failed"), "{said}");
+    let (code, said) = stage.says(&["rollback", "--output", "json"]).await;
+    assert_eq!(code, 5, "{said}");
+    dial_each_other(&mut stage, &right_file);
     let run = stage.run();
     stage.until_asked().await;
     let sessions = "SELECT bool_and(ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
@@ -82,4 +90,24 @@ async fn an_impostor_is_refused_and_the_right_server_is_checked_over_tls() {
     }
     stage.say(&["approve"]).await;
     run.expect(0).await;
+}
+
+/// The runbook with a `replication-url` of each database.
+fn between_servers(book: &str) -> String {
+    ["SOURCE", "TARGET"].into_iter().fold(book.to_owned(), |book, side| {
+        let url = format!("url: \"${{env:{side}_URL}}\"");
+        book.replace(&url, &format!("{url}, replication-url: \"${{env:{side}_BY_THE_OTHER}}\""))
+    })
+}
+
+/// The servers verify each other's certificates by this authority, in a file that they can read.
+fn dial_each_other(stage: &mut Stage, authority: &Path) {
+    let file = stage.sandbox.folder().join("authority.pem");
+    std::fs::copy(authority, &file).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    for side in ["SOURCE", "TARGET"] {
+        let url = stage.env[&format!("{side}_URL")].replace("127.0.0.1", "localhost");
+        let url = format!("{url}?sslmode=verify-full&sslrootcert={}", file.display());
+        stage.env.insert(format!("{side}_BY_THE_OTHER"), url);
+    }
 }

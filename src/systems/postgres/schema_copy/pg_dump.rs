@@ -101,7 +101,7 @@ impl PgDump {
     /// libpq's words for how the source is reached. The environment of a process is closed to other users, its
     /// command line is not.
     fn environment(&self, source: &Database) -> Result<BTreeMap<&'static str, String>> {
-        let config = source.config()?;
+        let (config, tls) = source.dialling()?;
         let hosts: Vec<String> = config.get_hosts().iter().map(host_text).collect();
         let ports: Vec<String> = config.get_ports().iter().map(u16::to_string).collect();
         let mut variables = BTreeMap::from([
@@ -117,7 +117,6 @@ impl PgDump {
         variables.extend(database.map(|database| ("PGDATABASE", database)));
         let password = config.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
         variables.extend(password.map(|password| ("PGPASSWORD", password)));
-        let tls = &source.spec.tls;
         let mode = match tls.mode {
             TlsMode::Disable => "disable",
             TlsMode::Prefer => "prefer",

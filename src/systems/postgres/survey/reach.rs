@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Dialled, one, queries};
 use crate::systems::Result;
-use crate::systems::postgres::{Access, Database, Session};
+use crate::systems::postgres::{Access, Database, Session, dial};
 
 /// How a database is dialled for replication, and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,10 +48,7 @@ FROM pg_roles r WHERE rolname = current_user";
 impl Reach {
     /// Tries from here what the server of `from` will try: the replication URL of `to`, or its URL.
     pub async fn read(from: &Database, to: &Database) -> Result<Self> {
-        let mut there = to.clone();
-        if let Some(url) = there.spec.replication_url.take() {
-            there.spec.url = url;
-        }
+        let there = Database { name: to.name.clone(), spec: dial::as_other_server(&to.name, &to.spec)? };
         let dialled = Dialled::of(&there).await?;
         let (found, failure) = match look(&there).await {
             Ok(found) => (Some(found), None),

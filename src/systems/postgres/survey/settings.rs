@@ -157,8 +157,7 @@ async fn query(
 }
 
 async fn connect(database: &Database) -> Result<Client> {
-    let mut config = database.config()?;
-    let tls = &database.spec.tls;
+    let (mut config, tls) = database.dialling()?;
     config.ssl_mode(match tls.mode {
         TlsMode::Disable => SslMode::Disable,
         TlsMode::Prefer => SslMode::Prefer,
@@ -170,7 +169,7 @@ async fn connect(database: &Database) -> Result<Client> {
         tokio::spawn(async move { drop(connection.await) });
         return Ok(client);
     }
-    let connector = tls::connector(tls)
+    let connector = tls::connector(&tls)
         .map_err(|reason| DriverError::new(&database.name, "prepare TLS", reason, Certainty::NotSent))?;
     let (client, connection) = config.connect(connector).await.map_err(refused)?;
     tokio::spawn(async move { drop(connection.await) });
