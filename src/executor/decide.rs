@@ -21,6 +21,8 @@ pub enum Decision {
     Commit(Heading),
     /// Journal that the window was passed.
     Pass(Heading),
+    /// Prove a window that was passed, and journal it.
+    Prove(Heading),
     /// Journal that the window was left before its commit point.
     Thaw(Heading),
     /// Stand still and say why.
@@ -46,6 +48,9 @@ pub fn decide(state: &RunState) -> Decision {
     }
     if state.hold.is_some() {
         return Decision::Listen;
+    }
+    if let Some(way) = state.unproved {
+        return Decision::Prove(way);
     }
     match state.heading {
         Heading::Forth => forward(state),
@@ -366,6 +371,21 @@ mod tests {
             matches!(decide(&switched(false, failed.clone())), Decision::Hold(reason) if reason.contains("too slow"))
         );
         assert!(matches!(decide(&switched(true, failed)), Decision::TurnBack(_)));
+    }
+
+    #[test]
+    fn a_window_that_was_passed_is_proved_before_anything_else() {
+        let way = Heading::Forth;
+        let held = |word: Word| {
+            let who = String::new();
+            vec![Event::Held { reason: "no canary".into() }, Event::Said { word, who, why: None }]
+        };
+        assert_eq!(decide(&switched(true, vec![])), Decision::Prove(way));
+        assert_eq!(decide(&switched(true, held(Word::Retry))), Decision::Prove(way));
+        let bakes = |events| matches!(decide(&switched(true, events)), Decision::Do(of) if of.step == "bake");
+        assert!(bakes(held(Word::Continue)) && bakes(vec![Event::Proved { way, summary: String::new() }]));
+        let back = Event::TurnedBack { to: None, reason: String::new() };
+        assert!(matches!(decide(&switched(true, vec![back])), Decision::Do(of) if of.way == Heading::Back));
     }
 
     #[test]

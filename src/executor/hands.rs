@@ -23,8 +23,8 @@ pub trait Hands: Send + Sync {
     /// Looks whether a step is done.
     async fn observe(&self, cx: &Context, state: &RunState, step: &Step, of: &Move) -> Result<Observation, StepError>;
 
-    /// Proves a window that was passed.
-    async fn prove(&self, cx: &Context, way: Heading) -> Result<(), String>;
+    /// Proves a window that was passed; says what was seen, or what is not as it must be.
+    async fn prove(&self, cx: &Context, way: Heading) -> Result<String, String>;
 
     /// Starts the guard of a window; `None` where no process can outlive this one.
     async fn guard(&self, cx: &Context, budget: Duration) -> Result<Option<Guard>, String>;
@@ -46,7 +46,7 @@ impl Hands for RealHands {
         steps::action(step).observe(cx, state, of).await
     }
 
-    async fn prove(&self, cx: &Context, way: Heading) -> Result<(), String> {
+    async fn prove(&self, cx: &Context, way: Heading) -> Result<String, String> {
         steps::prove(cx, way).await
     }
 

@@ -140,6 +140,8 @@ pub struct RunState {
     pub writer: Side,
     /// The window that is being passed.
     pub passage: Option<Passage>,
+    /// A window that was passed in this direction, and is not proved yet.
+    pub unproved: Option<Heading>,
     /// In which epoch and direction the window was armed.
     pub armed: Option<(u64, Heading)>,
     /// Questions that a person said yes to.
@@ -192,6 +194,7 @@ impl RunState {
             hold: None,
             writer: Side::Source,
             passage: None,
+            unproved: None,
             armed: None,
             approvals: BTreeSet::new(),
             outcome: None,
@@ -232,6 +235,7 @@ impl RunState {
             Event::Committed { way } => self.commit(*way)?,
             Event::Thawed { way, .. } => self.thawed(*way)?,
             Event::Passed { way, .. } => self.passed(*way)?,
+            Event::Proved { .. } => self.unproved = None,
             Event::Held { reason } => self.hold = Some(reason.clone()),
             Event::Said { word, who, why } => self.said(word, who, why.as_deref())?,
             Event::TurnedBack { to, reason } => self.turn_back(to.as_deref(), reason)?,
@@ -273,6 +277,8 @@ impl RunState {
         record.attempts = attempt;
         record.again = false;
         record.ended = None;
+        // Nothing else is begun before it, but in the journal of a version that did not write it down.
+        self.unproved = None;
         if inside && of.act == Act::Apply && self.passage.is_none() {
             let (way, epoch, since) = (of.way, entry.epoch, entry.at);
             self.passage = Some(Passage { way, epoch, since, committed: false, failure: None });
@@ -353,6 +359,7 @@ impl RunState {
             return Err("there is no committed window".into());
         }
         self.writer = if way == Heading::Forth { Side::Target } else { Side::Source };
+        self.unproved = Some(way);
         if way == Heading::Back {
             self.reset_window(Heading::Forth, &StepState::Undone);
             self.reset_window(Heading::Back, &StepState::Pending);
@@ -379,7 +386,11 @@ impl RunState {
                 let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 self.hold = Some(format!("{who} said hold{why}"));
             }
-            Word::Continue => self.go_on(false),
+            Word::Continue => {
+                // A person has seen what could not be proved.
+                self.unproved = None;
+                self.go_on(false);
+            }
             Word::Retry => self.go_on(true),
             Word::Skip { step } => {
                 let position = self.position(step)?;
@@ -419,6 +430,7 @@ impl RunState {
         self.back_to = to.map(|to| self.position(to)).transpose()?;
         self.heading = Heading::Back;
         self.outcome = None;
+        self.unproved = None;
         self.back_reason = Some(reason.to_owned());
         self.go_on(false);
         Ok(())

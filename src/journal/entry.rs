@@ -144,6 +144,13 @@ pub enum Event {
         /// From pause to resume, in milliseconds.
         millis: f64,
     },
+    /// A window that was passed was looked at from outside.
+    Proved {
+        /// In which direction it was passed.
+        way: Heading,
+        /// What was seen.
+        summary: String,
+    },
     /// The run stands still at a safe point.
     Held {
         /// Why, and what to do.

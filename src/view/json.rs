@@ -19,7 +19,7 @@ use crate::journal::{Entry, Event};
 use super::plain::HEARTBEAT;
 
 /// Every type that a line can have.
-pub const TYPES: [&str; 19] = [
+pub const TYPES: [&str; 20] = [
     "run-started",
     "took",
     "intent",
@@ -31,6 +31,7 @@ pub const TYPES: [&str; 19] = [
     "committed",
     "thawed",
     "passed",
+    "proved",
     "held",
     "said",
     "refused",

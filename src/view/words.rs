@@ -27,6 +27,7 @@ pub fn line(entry: &Entry) -> Option<(String, String)> {
             Some((run(), format!("window left: writes go on where they were, after {}", span(*millis))))
         }
         Event::Passed { way, millis } => Some((run(), passed(*way, *millis))),
+        Event::Proved { summary, .. } => Some((run(), format!("window proved: {summary}"))),
         Event::Held { reason } => Some((run(), format!("HELD: {reason}"))),
         Event::Said { word, who, why } => Some((run(), said(word, who, why.as_deref()))),
         Event::Refused { word, who, reason } => Some((run(), format!("{who} said {}, refused: {reason}", word.name()))),

@@ -173,6 +173,7 @@ async fn cut_after_every_entry_and_resumed() {
                 let end = play.until_the_end(&Word::Continue).await;
                 assert!(is(&end, Outcome::Done), "{}: {end:?}\n{}", cut.name, play.told());
                 assert_eq!(play.fakes.earth().shape(), shape, "{}\n{}", cut.name, play.told());
+                assert!(play.is_proved(), "{}\n{}", cut.name, play.told());
             }
         }
     }
@@ -191,6 +192,7 @@ async fn cut_after_every_entry_of_the_way_back_and_resumed() {
                 let end = play.until_the_end(&Word::Continue).await;
                 assert!(is(&end, Outcome::RolledBack), "{}: {end:?}\n{}", cut.name, play.told());
                 assert_eq!(play.fakes.earth().shape(), Earth::new().shape(), "{}\n{}", cut.name, play.told());
+                assert!(play.is_proved(), "{}\n{}", cut.name, play.told());
             }
         }
     }

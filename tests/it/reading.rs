@@ -76,7 +76,8 @@ fn every_event() -> Told {
         told = told
             .and(Event::Committed { way })
             .and(Event::Thawed { way, millis: 801.0 })
-            .and(Event::Passed { way, millis: 38.2 });
+            .and(Event::Passed { way, millis: 38.2 })
+            .and(Event::Proved { way, summary: "a write through pool arrived".into() });
     }
     let step = || "shift".to_owned();
     let words = [

@@ -328,9 +328,10 @@ impl Hands for Fakes {
         })
     }
 
-    async fn prove(&self, _cx: &Context, way: Heading) -> Result<(), String> {
+    async fn prove(&self, _cx: &Context, way: Heading) -> Result<String, String> {
         let earth = lock(&self.earth);
-        if earth.leads == way.opposite() && !earth.paused { Ok(()) } else { Err("the canary was not seen".into()) }
+        let led = earth.leads == way.opposite() && !earth.paused;
+        if led { Ok("the canary was seen".into()) } else { Err("the canary was not seen".into()) }
     }
 
     async fn guard(&self, _cx: &Context, _budget: Duration) -> Result<Option<Guard>, String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pointsman::executor::state::StepState;
 use pointsman::executor::{Conclusion, Drive, DriveError, OnHold, RunState, take};
-use pointsman::journal::{Durability, Entry, Journal, TakeReason, Word};
+use pointsman::journal::{Durability, Entry, Event, Journal, TakeReason, Word};
 use pointsman::plan::{Choices, Plan, SideChoices, assemble};
 use pointsman::runbook::load_str;
 use pointsman::runbook::model::{Fence, Step};
@@ -170,6 +170,13 @@ impl Play {
         }
         self.take(TakeReason::Resume);
         None
+    }
+
+    /// Each window that was passed was proved.
+    pub fn is_proved(&self) -> bool {
+        let entries = self.entries();
+        let count = |is: fn(&Event) -> bool| entries.iter().filter(|entry| is(&entry.event)).count();
+        count(|event| matches!(event, Event::Passed { .. })) == count(|event| matches!(event, Event::Proved { .. }))
     }
 
     pub fn is_stuck(&self) -> bool {
