@@ -22,7 +22,7 @@ use crate::journal::{
 };
 use crate::runbook::model::Step;
 use crate::steps::{self, Observation, StepError};
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 use crate::systems::world::World;
 
 /// How often the executor listens for words while it is busy or held.

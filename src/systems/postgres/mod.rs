@@ -4,7 +4,6 @@ pub mod barrier;
 pub mod catalog;
 pub mod compare;
 pub mod fence;
-pub mod pair;
 pub mod probe;
 pub mod schema_copy;
 pub mod session;
