@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use pointsman::journal::{Act, Entry, Event, Journal, Word};
 use pointsman::sandbox::ledger::Ledger;
 use pointsman::sandbox::{DATABASE, Role, connect};
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 use tokio::process::{Child, Command};
 
 use crate::Result;

@@ -14,7 +14,7 @@ use crate::executor::{Conclusion, Drive, OnHold, process, take};
 use crate::journal::{Journal, TakeReason, Word};
 use crate::plan;
 use crate::runbook::model::Stage;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 use crate::view::follow::View;
 
 /// Entries and samples that a slow view may lag behind before it loses some.

@@ -10,12 +10,12 @@ use tokio::sync::{broadcast, watch};
 
 use super::rig::Rig;
 use super::state::RunState;
+use crate::engine::{self, Engine};
 use crate::gates::{Baselines, Sessions};
 use crate::journal::{Actor, Durability, Entry, Event, Journal, JournalError, Move};
 use crate::plan::{Plan, SideChoices};
 use crate::steps::StepError;
-use crate::systems::postgres::fence::{Fencing, Open};
-use crate::systems::postgres::pair::Pair;
+use crate::systems::pair::Pair;
 use crate::systems::world::World;
 
 /// What a live view is told.
@@ -124,14 +124,9 @@ impl Context {
         Ok(if side == pair.source { &self.plan.choices.source } else { &self.plan.choices.target })
     }
 
-    /// The fence of one side of the pair.
-    pub fn fencing<'a>(&'a self, side: &str, open: &'a Open) -> Result<Fencing<'a>, StepError> {
-        let choices = self.choices(side)?;
-        let exempt = self.plan.systems.get(side).and_then(|system| match system {
-            crate::runbook::model::System::Postgres(spec) => Some(spec.exempt_roles.as_slice()),
-            _ => None,
-        });
-        Ok(Fencing { mode: choices.fence, open, exempt: exempt.unwrap_or(&[]), superuser: choices.superuser })
+    /// What only the pair's kind of database knows.
+    pub fn engine(&self) -> &'static dyn Engine {
+        engine::of_plan(&self.plan)
     }
 }
 

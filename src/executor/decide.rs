@@ -3,7 +3,7 @@
 use super::state::{RunState, Side, StepState};
 use crate::journal::{Act, Failure, FailureKind, Move, Outcome, Word};
 use crate::runbook::model::Step;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 /// Tries of a call whose outcome was unknown, before a person is asked.
 pub const ATTEMPTS: u32 = 3;

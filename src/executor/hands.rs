@@ -12,7 +12,7 @@ use super::state::RunState;
 use crate::journal::{Act, Move};
 use crate::runbook::model::Step;
 use crate::steps::{self, Observation, StepError};
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 /// What changes the world.
 #[async_trait]

@@ -17,7 +17,7 @@ pub struct Rig {
     world: World,
     run: String,
     epoch: AtomicU64,
-    sessions: Mutex<HashMap<String, Arc<Session>>>,
+    postgres: Mutex<HashMap<String, Arc<Session>>>,
     poolers: Mutex<HashMap<String, Arc<Pooler>>>,
     switches: Mutex<HashMap<String, Switch>>,
 }
@@ -30,20 +30,20 @@ impl Rig {
             world,
             run: run.to_owned(),
             epoch: AtomicU64::new(epoch),
-            sessions: Mutex::default(),
+            postgres: Mutex::default(),
             poolers: Mutex::default(),
             switches: Mutex::default(),
         }
     }
 
-    /// The session to a database, opened (again) when there is none. The first thing done in it is to make this
+    /// The session to a PostgreSQL database, opened (again) when there is none. The first thing done in it is to make this
     /// executor's epoch the only one that may change the database.
-    pub async fn session(&self, name: &str) -> Result<Arc<Session>> {
-        let mut sessions = self.sessions.lock().await;
+    pub async fn postgres(&self, name: &str) -> Result<Arc<Session>> {
+        let mut sessions = self.postgres.lock().await;
         if let Some(session) = sessions.get(name).filter(|session| !session.is_closed()) {
             return Ok(Arc::clone(session));
         }
-        let session = Arc::new(self.world.database(name)?.connect(Access::ReadWrite).await?);
+        let session = Arc::new(self.world.postgres(name)?.connect(Access::ReadWrite).await?);
         setup::raise_epoch(&session, &self.run, self.epoch.load(Ordering::SeqCst)).await?;
         sessions.insert(name.to_owned(), Arc::clone(&session));
         Ok(session)
@@ -63,7 +63,7 @@ impl Rig {
     /// Makes a new epoch the only one that may change the databases, in every session that is open.
     pub async fn raise(&self, epoch: u64) -> Result<()> {
         self.epoch.store(epoch, Ordering::SeqCst);
-        let sessions: Vec<Arc<Session>> = self.sessions.lock().await.values().cloned().collect();
+        let sessions: Vec<Arc<Session>> = self.postgres.lock().await.values().cloned().collect();
         try_join_all(sessions.iter().map(|session| setup::raise_epoch(session, &self.run, epoch))).await?;
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Rig {
     /// Opens everything that a window needs.
     pub async fn warm(&self, databases: &[&str], poolers: &[String]) -> Result<()> {
         for database in databases {
-            self.session(database).await?;
+            self.postgres(database).await?;
         }
         for pooler in poolers {
             self.pooler(pooler).await?;

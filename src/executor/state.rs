@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::journal::{Act, Entry, Event, Failure, FailureKind, Move, Outcome, StepId, Word};
 use crate::plan::Plan;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 /// Where a step stands in one direction.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 
 pub use approval::{Answer, answered};
 pub use policy::{GateState, Progress};
-pub use sessions::Sessions;
+pub use sessions::{Keep, Kept, Sessions};
 pub use traffic_share::Baselines;
 
 use crate::clock;
 use crate::runbook::model::{Expect, Gate};
 use crate::secret;
 use crate::systems::DriverError;
-use crate::systems::postgres::pair::Flow;
+use crate::systems::pair::Flow;
 use crate::systems::world::World;
 
 /// Bound of one measurement, unless the gate has its own.
@@ -140,12 +140,12 @@ async fn ask(gate: &Gate, context: &GateContext<'_>) -> Reading {
 #[must_use]
 pub fn describe(gate: &Gate, context: &GateContext<'_>) -> Vec<String> {
     match gate {
-        Gate::ReplicationLag(gate) => lag::describe(gate, context.flow),
-        Gate::Sql(gate) => sql::describe(gate),
+        Gate::ReplicationLag(gate) => lag::describe(gate, context.flow, context.world),
+        Gate::Sql(gate) => sql::describe(gate, context.world),
         Gate::Http(gate) => vec![format!("GET {}", secret::mask(&gate.url))],
         Gate::TargetHealth(gate) => target_health::describe(&gate.traffic, context.world),
         Gate::TrafficShare(gate) => target_health::describe(&gate.traffic, context.world),
-        Gate::LongTransactions(gate) => vec![format!("{}: {}", gate.system, long_transactions::OLDEST)],
+        Gate::LongTransactions(gate) => long_transactions::describe(gate, context.world),
         Gate::TimeWindow(_) => Vec::new(),
         Gate::Command(gate) => vec![crate::systems::program::words(&gate.run)],
         Gate::Approval(gate) => vec![gate.message.clone()],
@@ -202,7 +202,8 @@ fn unmeasured(error: &DriverError, threshold: &str) -> Reading {
 }
 
 /// Seconds as people read them.
-fn seconds(secs: f64) -> String {
+#[must_use]
+pub fn seconds(secs: f64) -> String {
     match secs {
         secs if secs < 10.0 => format!("{secs:.1} s"),
         secs if secs < 600.0 => format!("{secs:.0} s"),

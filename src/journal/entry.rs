@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::gates::Reading;
 use crate::plan::Plan;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 /// Name of a step in the plan.
 pub type StepId = String;

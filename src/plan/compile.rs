@@ -2,14 +2,13 @@
 
 use thiserror::Error;
 
-use super::{Choices, FORMAT, Plan, PlanStep, SideChoices};
+use super::{Choices, FORMAT, Plan, PlanStep};
+use crate::engine;
 use crate::runbook::Loaded;
-use crate::runbook::model::{Fence, Name, Replicate, Step};
+use crate::runbook::model::Step;
 use crate::runbook::step_ids;
 use crate::systems::DriverError;
-use crate::systems::postgres::pair::Pair;
-use crate::systems::postgres::{Access, Session, catalog};
-use crate::systems::world::World;
+use crate::systems::pair::Pair;
 
 /// A plan could not be made.
 #[derive(Debug, Error)]
@@ -27,7 +26,7 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
         _ => None,
     });
     if let Some(replicate) = replicate {
-        plan.choices = choose(&plan, &replicate).await?;
+        plan.choices = engine::of_plan(&plan).choose(&plan, &replicate).await?;
     }
     Ok(plan)
 }
@@ -78,44 +77,4 @@ fn flatten(steps: &[Step]) -> Vec<PlanStep> {
         }
     }
     flat
-}
-
-async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices, CompileError> {
-    let world = World::new(plan.systems.clone());
-    let wanted = plan.freeze().map_or(Fence::Auto, |(_, freeze)| freeze.fence);
-    // The source is told first when neither answers: the same words each time.
-    let (source, target) = tokio::join!(side(&world, &replicate.from), side(&world, &replicate.to));
-    let (source, target) = (source?, target?);
-    let schemas = match replicate.schemas.as_slice() {
-        [] => catalog::application_schemas(&source).await?,
-        named => named.to_vec(),
-    };
-    Ok(Choices {
-        source: look(&source, wanted).await?,
-        target: look(&target, wanted).await?,
-        tables: catalog::tables(&source, &schemas).await?,
-        sequences: catalog::sequences(&source, &schemas).await?,
-        schemas,
-    })
-}
-
-async fn side(world: &World, name: &Name) -> Result<Session, DriverError> {
-    world.database(name)?.connect(Access::ReadOnly).await
-}
-
-async fn look(session: &Session, wanted: Fence) -> Result<SideChoices, DriverError> {
-    let identity = catalog::identity(session).await?;
-    let fence = match wanted {
-        Fence::Auto if identity.superuser => Fence::Database,
-        Fence::Auto => Fence::Roles,
-        chosen => chosen,
-    };
-    Ok(SideChoices {
-        version: identity.version,
-        fence,
-        superuser: identity.superuser,
-        system_identifier: identity.system_identifier,
-        database: identity.database,
-        role: identity.role,
-    })
 }

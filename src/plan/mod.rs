@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::journal::StepId;
 use crate::runbook::model::{Fence, Gate, Name, Stage, Step, System, Window};
-use crate::systems::postgres::pair::Pair;
+use crate::systems::pair::Pair;
 
 /// Version of the stored form.
 pub const FORMAT: u32 = 1;

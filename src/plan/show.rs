@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Plan, PlanStep};
+use crate::engine;
 use crate::gates::{self, Baselines, GateContext, Reading, Sessions};
 use crate::runbook::model::Step;
 use crate::steps::{self, Description};
-use crate::systems::postgres::pair::{Flow, Heading};
+use crate::systems::pair::{Flow, Heading};
 use crate::systems::world::World;
 
 /// Today's readings by name of the gate.
@@ -37,14 +38,15 @@ pub fn text(plan: &Plan, readings: &Readings) -> String {
     let _ = writeln!(text, "Plan of {}{environment} ({:?}); hash {}", plan.runbook, plan.stage, &plan.hash()[..12]);
     if let Some(pair) = &plan.pair {
         let (source, target) = (&plan.choices.source, &plan.choices.target);
+        let engine = engine::of_plan(plan);
         let _ = writeln!(
             text,
-            "from {} (PostgreSQL {}, fence: {:?}) to {} (PostgreSQL {}, fence: {:?}), {} tables, {} sequences",
+            "from {} ({}, fence: {:?}) to {} ({}, fence: {:?}), {} tables, {} sequences",
             pair.source,
-            source.version / 10_000,
+            engine.version(source.version),
             source.fence,
             pair.target,
-            target.version / 10_000,
+            engine.version(target.version),
             target.fence,
             plan.choices.tables.len(),
             plan.choices.sequences.len()

@@ -18,7 +18,7 @@ use crate::journal::{Event, Journal, Word};
 use crate::runbook::model::Step;
 use crate::sandbox::workload::Workload;
 use crate::sandbox::{Role, Sandbox, SandboxError, SandboxOptions, connect};
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 use child::Child;
 pub use result::{Direction, RehearsalResult};
 

@@ -14,7 +14,7 @@ use crate::executor::take;
 use crate::journal::{Act, Entry, Event, Journal};
 use crate::preflight::{Finding, Level};
 use crate::sandbox::ledger::{Audit, Ledger};
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 use crate::view::words;
 
 /// How long after a window a write may still have waited because of it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::error::{CliError, Exit};
 use crate::executor::take;
 use crate::journal::{Event, Journal};
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 use crate::view::{status, words};
 
 /// What a report says.

@@ -13,7 +13,7 @@ use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::Approve;
 use crate::runbook::units::Span;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 /// Every wait has an end, also when the runbook names none.
 const PATIENCE: Span = Span::secs(7 * 24 * 3600);

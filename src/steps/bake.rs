@@ -10,7 +10,7 @@ use crate::executor::state::RunState;
 use crate::journal::Move;
 use crate::plan::Plan;
 use crate::runbook::model::Bake;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 #[async_trait]
 impl Action for Bake {

@@ -9,7 +9,7 @@ use crate::executor::state::RunState;
 use crate::journal::{FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::{Command, Program, UndoProgram};
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 use crate::systems::program;
 
 const HERE: &str = "this machine";

@@ -3,8 +3,7 @@
 use thiserror::Error;
 
 use crate::journal::{Failure, FailureKind, JournalError};
-use crate::systems::postgres::setup;
-use crate::systems::{Certainty, DriverError};
+use crate::systems::{self, Certainty, DriverError};
 
 /// Why a step did not succeed.
 #[derive(Debug, Error)]
@@ -56,7 +55,7 @@ impl StepError {
 
 fn driver_failure(error: DriverError) -> Failure {
     let kind = match error.certainty {
-        _ if error.is_code(setup::STALE_EPOCH) => FailureKind::Superseded,
+        _ if error.is_code(systems::STALE_EPOCH) => FailureKind::Superseded,
         Certainty::Unknown => FailureKind::Unknown,
         // Nothing happened, and it may well work the next time.
         Certainty::NotSent => FailureKind::Unknown,

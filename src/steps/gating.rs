@@ -6,15 +6,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::StepError;
-use super::freeze::new_token;
 use crate::clock;
 use crate::executor::context::Context;
 use crate::executor::state::{RunState, Side};
 use crate::gates::{self, GateContext, GateState, Progress, Reading, Verdict};
 use crate::journal::{Durability, Event, FailureKind};
 use crate::runbook::model::{Gate, Name, OnFail};
-use crate::systems::postgres::pair::{Flow, Heading};
-use crate::systems::postgres::{setup, stream};
+use crate::systems::pair::{Flow, Heading};
 
 /// What a step waits for.
 pub struct Watch<'a> {
@@ -220,9 +218,5 @@ fn next_rest(asked: &[Asked<'_>]) -> Duration {
 /// Writes the token whose age a lag gate measures.
 async fn beat(cx: &Context, state: &RunState) -> Result<(), StepError> {
     let heading = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
-    let session = cx.rig.session(cx.pair()?.leaving(heading)).await?;
-    let sql =
-        format!("{}{}", setup::hold_epoch(&cx.run, cx.epoch), stream::write_token(heading, &cx.run, &new_token()));
-    session.batch("write a token", &sql).await?;
-    Ok(())
+    cx.engine().beat(cx, heading).await
 }

@@ -3,7 +3,6 @@
 
 mod approve;
 mod bake;
-mod carried;
 mod command;
 mod drain;
 mod error;
@@ -24,9 +23,10 @@ mod window;
 
 pub use drain::time_left_ms;
 pub use error::StepError;
+pub use freeze::new_token;
 pub use preflight::{accepted, findings};
 pub use prove::prove;
-pub use verify::status_words;
+pub use verify::{PATIENCE as COMPARE_PATIENCE, status_words};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ use crate::executor::state::RunState;
 use crate::journal::Move;
 use crate::plan::Plan;
 use crate::runbook::model::Step;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 /// What a look at the world says of a step.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,16 +4,15 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Action, Description, StepError};
+use crate::engine;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
-use crate::preflight::{self, Finding, Level, PoolerFacts, Wanted};
-use crate::runbook::model::{Pgbouncer, Preflight, Promote, Step, System};
+use crate::preflight::{self, Finding, Level};
+use crate::runbook::model::{Preflight, Step};
 use crate::systems;
-use crate::systems::pgbouncer::{Instance, Pooler};
-use crate::systems::postgres::pair::Heading;
-use crate::systems::world::World;
+use crate::systems::pair::Heading;
 
 #[async_trait]
 impl Action for Preflight {
@@ -42,12 +41,10 @@ impl Action for Preflight {
 
 /// Looks at everything that the plan names; reads only.
 pub async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<Vec<Finding>> {
-    let world = World::new(plan.systems.clone());
-    let Some(pair) = &plan.pair else { return Ok(Vec::new()) };
-    let (source, target) = (world.database(&pair.source)?, world.database(&pair.target)?);
-    let poolers = pooler_facts(plan).await?;
-    let input = preflight::gather(&source, &target, wanted(plan), poolers, accept.to_vec()).await?;
-    Ok(preflight::judge(&input))
+    if plan.pair.is_none() {
+        return Ok(Vec::new());
+    }
+    engine::of_plan(plan).preflight(plan, accept).await
 }
 
 /// What the runbook accepts.
@@ -57,64 +54,4 @@ pub fn accepted(plan: &Plan) -> Vec<String> {
         _ => Vec::new(),
     };
     plan.steps.iter().flat_map(accepts).collect()
-}
-
-fn wanted(plan: &Plan) -> Wanted {
-    let mut wanted = Wanted { budget: plan.window().map(|(_, window)| window.budget), ..Wanted::default() };
-    for step in &plan.steps {
-        match &step.step {
-            Step::Replicate(replicate) => {
-                wanted.schemas.clone_from(&replicate.schemas);
-                wanted.copy_schema = replicate.copy_schema;
-                wanted.workers = replicate.workers;
-            }
-            Step::Freeze(freeze) => wanted.fence = freeze.fence,
-            Step::Promote(Promote { keep_way_back, .. }) => wanted.way_back = *keep_way_back,
-            _ => {}
-        }
-    }
-    if let Some(System::Postgres(spec)) = plan.pair.as_ref().and_then(|pair| plan.systems.get(&pair.source)) {
-        wanted.exempt_roles.clone_from(&spec.exempt_roles);
-    }
-    wanted
-}
-
-async fn pooler_facts(plan: &Plan) -> systems::Result<Vec<PoolerFacts>> {
-    let mut facts = Vec::new();
-    for name in plan.endpoints() {
-        let spec = World::new(plan.systems.clone()).pgbouncer(name)?;
-        for instance in Pooler::connect(name, &spec).await?.instances() {
-            facts.push(instance_facts(name, &spec, instance).await?);
-        }
-    }
-    Ok(facts)
-}
-
-async fn instance_facts(name: &str, spec: &Pgbouncer, instance: &Instance) -> systems::Result<PoolerFacts> {
-    let (major, minor) = instance.version().await?;
-    let entry = instance.entry().await?;
-    let pool_mode = match &entry.pool_mode {
-        Some(mode) => mode.clone(),
-        None => instance.config("pool_mode").await?,
-    };
-    let seconds = |text: String| text.parse().unwrap_or(0.0);
-    let mut users: Vec<String> = instance.clients().await?.into_iter().map(|client| client.user).collect();
-    users.sort();
-    users.dedup();
-    Ok(PoolerFacts {
-        name: name.to_owned(),
-        instance: instance.address()?,
-        version: format!("{major}.{minor}"),
-        entry: spec.database.clone(),
-        host: entry.host.clone(),
-        port: entry.port,
-        database: entry.dbname.clone(),
-        pool_mode,
-        paused: entry.paused,
-        query_wait_timeout_s: seconds(instance.config("query_wait_timeout").await?),
-        server_login_retry_s: seconds(instance.config("server_login_retry").await?),
-        login_retry_is_set: true,
-        users,
-        server_pids: instance.server_pids().await?,
-    })
 }

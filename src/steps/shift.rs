@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::runbook::model::{OnFail, Shift};
 use crate::runbook::units::Share;
 use crate::systems::haproxy::{Balancer, NodeWeights, Observed, Weights, observed};
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 use crate::systems::world::World;
 
 #[async_trait]

@@ -11,9 +11,9 @@ use crate::executor::state::RunState;
 use crate::journal::Move;
 use crate::plan::Plan;
 use crate::runbook::model::Switch;
+use crate::systems::pair::Heading;
 use crate::systems::pgbouncer::{Address, Pooler, needs_kill};
 use crate::systems::postgres::Database;
-use crate::systems::postgres::pair::Heading;
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError};
 
@@ -74,7 +74,7 @@ fn major(cx: &Context, side: &str) -> Result<u32, StepError> {
 
 /// Where poolers and applications reach a database: its `address`, else what its URL says.
 pub fn address(world: &World, side: &str) -> Result<Address, DriverError> {
-    let database = world.database(side)?;
+    let database = world.postgres(side)?;
     let dbname = database.config()?.get_dbname().map(str::to_owned);
     if let Some(named) = &database.spec.address {
         let unusable =

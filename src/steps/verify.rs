@@ -1,11 +1,8 @@
 //! `verify`: both sides hold the same rows, while writes go on.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::freeze::new_token;
 use super::{Action, Description, StepError};
 use crate::executor::context::Context;
 use crate::executor::state::{RunState, Side};
@@ -13,12 +10,11 @@ use crate::journal::{FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::Verify;
 use crate::runbook::units::Span;
-use crate::systems;
-use crate::systems::postgres::compare::{self, Barrier, CompareOptions, Comparison, TableStatus};
-use crate::systems::postgres::pair::Heading;
-use crate::systems::postgres::{setup, stream};
+use crate::systems::comparison::{Comparison, TableStatus};
+use crate::systems::pair::Heading;
 
-const PATIENCE: Span = Span::secs(6 * 3600);
+/// Every comparison has an end, also when the runbook names none.
+pub const PATIENCE: Span = Span::secs(6 * 3600);
 
 #[async_trait]
 impl Action for Verify {
@@ -32,23 +28,8 @@ impl Action for Verify {
     }
 
     async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
-        let pair = cx.pair()?;
-        let (source, target) = (cx.world.database(&pair.source)?, cx.world.database(&pair.target)?);
-        let heading = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
-        let writer = if heading == Heading::Forth { compare::Side::Source } else { compare::Side::Target };
-        let options = CompareOptions {
-            mode: self.compare,
-            schemas: cx.plan.choices.schemas.clone(),
-            except: self.except.clone(),
-            statement_timeout: self.timeout.unwrap_or(PATIENCE).0,
-            ..CompareOptions::new(writer)
-        };
-        let listener = |progress: &compare::Progress| {
-            let (done, all) = (progress.tables_done, progress.tables);
-            cx.progress(&of.step, &format!("{done} of {all} tables, {} rows: {}", progress.rows_done, progress.table));
-        };
-        let barrier = TokenBarrier { cx, heading, turn: tokio::sync::Mutex::default() };
-        let comparing = compare::compare(&source, &target, &options, &barrier, &listener);
+        let writer = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
+        let comparing = cx.engine().verify(cx, of, writer, self);
         let limit = self.timeout.unwrap_or(PATIENCE).0;
         let comparison = tokio::time::timeout(limit, comparing).await.map_err(|_| {
             StepError::told(FailureKind::Deadline, "the comparison did not end in time", Some("give `timeout` more"))
@@ -88,34 +69,5 @@ pub fn status_words(status: &TableStatus) -> String {
         ),
         TableStatus::Undecided { keys, .. } => format!("{keys} rows change too fast to be compared: not verified"),
         TableStatus::Structure(what) | TableStatus::Failed(what) => what.clone(),
-    }
-}
-
-/// A token through the stream that carries rows: what was committed before it has arrived with it.
-struct TokenBarrier<'a> {
-    cx: &'a Context,
-    heading: Heading,
-    /// One token at a time: tables are compared side by side, and a second token would take the place of the first
-    /// before it was seen.
-    turn: tokio::sync::Mutex<()>,
-}
-
-#[async_trait]
-impl Barrier for TokenBarrier<'_> {
-    async fn pass(&self) -> systems::Result<()> {
-        let _turn = self.turn.lock().await;
-        let limit = Duration::from_secs(60);
-        let Some(pair) = &self.cx.plan.pair else { return Ok(()) };
-        let (publisher, subscriber) = (
-            self.cx.rig.session(pair.leaving(self.heading)).await?,
-            self.cx.rig.session(pair.arriving(self.heading)).await?,
-        );
-        let token = new_token();
-        let held = setup::hold_epoch(&self.cx.run, self.cx.epoch);
-        let sql = format!("{held}{}", stream::write_token(self.heading, &self.cx.run, &token));
-        publisher.batch("write a token", &sql).await?;
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(60_000);
-        let wait = stream::await_token(self.heading, &token, None, limit_ms);
-        subscriber.batch("wait for a token", &wait).await.map(drop)
     }
 }

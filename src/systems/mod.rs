@@ -1,7 +1,9 @@
 //! Drivers: how to talk to each kind of outside system. They know no policy: what to do with an answer is decided in
 //! `steps`, `gates` and `executor`.
 
+pub mod comparison;
 pub mod haproxy;
+pub mod pair;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod program;
@@ -21,6 +23,9 @@ pub enum Certainty {
     /// It was sent and no answer came: it is in doubt, and settled by observing.
     Unknown,
 }
+
+/// SQLSTATE of our own refusal in a database: another executor has taken the run.
+pub const STALE_EPOCH: &str = "PM001";
 
 /// A call to a system that failed.
 #[derive(Debug, Error)]

@@ -21,7 +21,7 @@ impl World {
     }
 
     /// The PostgreSQL database of this name.
-    pub fn database(&self, name: &str) -> Result<Database> {
+    pub fn postgres(&self, name: &str) -> Result<Database> {
         match self.systems.get(name) {
             Some(System::Postgres(spec)) => Ok(Database { name: name.to_owned(), spec: Postgres::clone(spec) }),
             other => Err(Self::wrong(name, "postgres", other)),
@@ -42,6 +42,12 @@ impl World {
             Some(System::Haproxy(spec)) => haproxy(name, spec.clone()),
             other => Err(Self::wrong(name, "haproxy", other)),
         }
+    }
+
+    /// A system as the runbook has it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&System> {
+        self.systems.get(name)
     }
 
     /// Every system.

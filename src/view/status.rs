@@ -10,7 +10,7 @@ use crate::executor::state::{RunState, Side, StepState};
 use crate::executor::take;
 use crate::journal::{Lease, Outcome};
 use crate::runbook::model::Step;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 /// Where a run stands as a whole.
 #[must_use]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::journal::{Act, Entry, Event, Failure, Move, Outcome, TakeReason, Word};
 use crate::plan::Plan;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 /// One line for an entry: the step it is about, and what happened. `None` for what only the program needs.
 #[must_use]

@@ -5,7 +5,7 @@ use pointsman::runbook::model::{
     Expect, Gate, GateRules, LongTransactions, ReplicationLag, SqlGate, System, TargetHealth, TrafficShare,
 };
 use pointsman::runbook::units::{Share, Size, Span};
-use pointsman::systems::postgres::pair::{Flow, Heading, Pair};
+use pointsman::systems::pair::{Flow, Heading, Pair};
 use pointsman::systems::world::World;
 
 use crate::haproxy::{BOTH, Node, app, spec};

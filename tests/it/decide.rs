@@ -6,7 +6,7 @@ use pointsman::executor::RunState;
 use pointsman::executor::decide::{Decision, accepts, decide};
 use pointsman::executor::state::{Passage, StepState};
 use pointsman::journal::{Act, Entry, Event, FailureKind, Move, Outcome, TakeReason, Word};
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 use serde_json::json;
 
 use crate::standings::{Told, actor, failure, mv, standings};

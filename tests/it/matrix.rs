@@ -4,7 +4,7 @@
 use pointsman::executor::Conclusion;
 use pointsman::journal::{Act, Event, Move, Outcome, TakeReason, Word};
 use pointsman::plan::Plan;
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 
 use crate::fake::{Earth, Fault, Outing, Play, When, plan_of};
 

@@ -10,7 +10,7 @@ use pointsman::gates::{Reading, Verdict};
 use pointsman::journal::{Act, Durability, Event, FailureKind, Journal, Lease, Outcome, TakeReason, Word};
 use pointsman::plan::show;
 use pointsman::report;
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 use pointsman::view::json::{Json, TYPES};
 use pointsman::view::plain::Plain;
 use pointsman::view::status;

@@ -3,7 +3,7 @@
 use pointsman::executor::RunState;
 use pointsman::journal::{Act, Actor, Entry, Event, Failure, FailureKind, Move, Outcome, TakeReason, Word};
 use pointsman::plan::Plan;
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 use serde_json::json;
 
 use crate::fake::plan_as_written;

@@ -12,7 +12,7 @@ use crate::executor::guard::Guard;
 use crate::journal::{Act, Durability, Event, Failure, FailureKind, JournalError, Move};
 use crate::runbook::model::Step;
 use crate::steps::StepError;
-use crate::systems::postgres::pair::Heading;
+use crate::systems::pair::Heading;
 
 impl Drive {
     pub(super) async fn pass(&mut self, way: Heading) -> Result<(), DriveError> {

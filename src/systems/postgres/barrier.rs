@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::fence::Fencing;
-use super::pair::Heading;
 use super::{Session, ident, literal, setup, stream};
+use crate::systems::pair::Heading;
 use crate::systems::{Certainty, DriverError, Result};
 
 /// A sequence's state.

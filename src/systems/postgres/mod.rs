@@ -5,7 +5,6 @@ pub mod catalog;
 pub mod compare;
 pub mod dial;
 pub mod fence;
-pub mod pair;
 pub mod probe;
 pub mod schema_copy;
 pub mod session;

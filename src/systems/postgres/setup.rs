@@ -4,8 +4,6 @@
 use super::{Session, literal};
 use crate::systems::Result;
 
-/// SQLSTATE of our own refusal: the epoch has moved on.
-pub const STALE_EPOCH: &str = "PM001";
 /// SQLSTATE: client sessions do not end.
 pub const SESSIONS_LEFT: &str = "PM002";
 /// SQLSTATE: a transaction is still open, or prepared.

@@ -1,11 +1,22 @@
-//! The streams of a pair: publications, subscriptions, their points and their tokens.
+//! The streams of a pair: publications, subscriptions, their points and their tokens. Which of the two carries rows is
+//! set by the `publish` option of its publication, a single catalog change that takes effect at an exact place of the
+//! publisher's write-ahead log: like points on a railway. A stream that is switched off still carries its token table.
 
-use super::pair::Heading;
 use super::{Session, ident, literal};
+use crate::systems::pair::Heading;
 use crate::systems::{Certainty, Result};
 
 /// What a publication that is switched on publishes.
 const ON: &str = "insert, update, delete, truncate";
+
+/// Publication of the token table of a stream; always on.
+#[must_use]
+pub const fn token_publication(heading: Heading) -> &'static str {
+    match heading {
+        Heading::Forth => "pointsman_forward_token",
+        Heading::Back => "pointsman_backward_token",
+    }
+}
 
 /// Sets the points of a stream, on its publisher.
 #[must_use]
@@ -53,7 +64,7 @@ pub fn create_publications(heading: Heading, tables: &[(String, String)], on: bo
         tables.iter().map(|(schema, table)| format!("{}.{}", ident(schema), ident(table))).collect();
     let list = if names.is_empty() { String::new() } else { format!(" FOR TABLE {}", names.join(", ")) };
     vec![
-        format!("CREATE PUBLICATION {} FOR TABLE {}", heading.token_publication(), heading.token_table()),
+        format!("CREATE PUBLICATION {} FOR TABLE {}", token_publication(heading), heading.token_table()),
         format!("CREATE PUBLICATION {}{list} WITH (publish = '{}')", heading.stream(), if on { ON } else { "" }),
     ]
 }
@@ -64,7 +75,7 @@ pub fn create_subscription(heading: Heading, connection: &str, copy: bool) -> St
     format!(
         "CREATE SUBSCRIPTION {stream} CONNECTION {} PUBLICATION {}, {stream} WITH (copy_data = {copy})",
         literal(connection),
-        heading.token_publication(),
+        token_publication(heading),
         stream = heading.stream(),
     )
 }
@@ -145,6 +156,6 @@ pub async fn drop_publisher(session: &Session, heading: Heading) -> Result<()> {
             ),
         )
         .await?;
-    let sql = format!("DROP PUBLICATION IF EXISTS {}, {}", heading.stream(), heading.token_publication());
+    let sql = format!("DROP PUBLICATION IF EXISTS {}, {}", heading.stream(), token_publication(heading));
     session.batch("drop its publications", &sql).await.map(drop)
 }

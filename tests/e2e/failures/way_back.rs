@@ -1,7 +1,7 @@
 //! The way back: proved before it is needed, and never taken when it would lose a write.
 
 use pointsman::sandbox::Role;
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 
 use super::support::{
     Book, Stage, assert_kept_out, flows, ledger_row, options, overriding, superuser, times, until_true, value,

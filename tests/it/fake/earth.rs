@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 
 /// Whether a database takes the application's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

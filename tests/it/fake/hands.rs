@@ -12,7 +12,7 @@ use pointsman::executor::hands::Hands;
 use pointsman::journal::{Act, Event, FailureKind, Move, Word};
 use pointsman::runbook::model::Step;
 use pointsman::steps::{Observation, StepError};
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 use pointsman::systems::{Certainty, DriverError};
 use serde_json::{Value, json};
 use tokio::sync::Notify;

@@ -10,7 +10,7 @@ use pointsman::plan::{Choices, Plan, SideChoices, assemble};
 use pointsman::runbook::load_str;
 use pointsman::runbook::model::{Fence, Step};
 use pointsman::runbook::units::Span;
-use pointsman::systems::postgres::pair::Heading;
+use pointsman::systems::pair::Heading;
 use tokio::sync::broadcast;
 
 use super::earth::Earth;

@@ -5,28 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock;
+use crate::systems::comparison::Barrier;
 use crate::systems::postgres::Session;
 use crate::systems::{Certainty, DriverError, Result};
 
 const LOOK: Duration = Duration::from_millis(5);
-
-/// Waits until all that was committed on the written side before the call is visible on the other.
-#[async_trait]
-pub trait Barrier: Send + Sync {
-    /// Passes, or says why not. Must have an end of its own.
-    async fn pass(&self) -> Result<()>;
-}
-
-/// Two databases that nothing writes.
-#[derive(Clone, Copy, Debug)]
-pub struct NothingWrites;
-
-#[async_trait]
-impl Barrier for NothingWrites {
-    async fn pass(&self) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// A barrier that only reads: the position of the written side, reached by what replicates from it. `replay` is
 /// what the apply worker reports as applied; the received position would come too early.

@@ -12,7 +12,6 @@
 mod barrier;
 mod describe;
 mod pair;
-mod result;
 mod scan;
 mod sequences;
 mod settle;
@@ -23,13 +22,12 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
 
+pub use crate::systems::comparison::{
+    Barrier, Comparison, Listener, NothingWrites, Progress, RowDifferences, SequenceResult, Side, TableResult,
+    TableStatus,
+};
+pub use barrier::PositionBarrier;
 use futures_util::future::join_all;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-pub use barrier::{Barrier, NothingWrites, PositionBarrier};
-pub use result::{Comparison, RowDifferences, TableResult, TableStatus};
-pub use sequences::SequenceResult;
 
 use super::Database;
 use crate::clock;
@@ -37,16 +35,6 @@ use crate::runbook::model::Compare;
 use crate::systems::Result;
 use pair::{Pair, open};
 use tables::{Table, Tables};
-
-/// One of the two databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// The database that is left.
-    Source,
-    /// The database that is moved to.
-    Target,
-}
 
 /// How both sides are compared.
 #[derive(Clone, Debug)]
@@ -86,25 +74,6 @@ impl CompareOptions {
     }
 }
 
-/// How far a comparison is.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Progress {
-    /// The table that was begun or ended last.
-    pub table: String,
-    /// Tables done.
-    pub tables_done: usize,
-    /// All tables.
-    pub tables: usize,
-    /// Rows compared on the written side.
-    pub rows_done: u64,
-    /// All rows, as the server's statistics guess.
-    pub rows_estimated: u64,
-}
-
-/// Who is told how far it is.
-pub type Listener<'a> = &'a (dyn Fn(&Progress) + Send + Sync);
-
 /// Compares two databases. Its sessions only read. The barrier tells when what was written has arrived.
 pub async fn compare(
     source: &Database,
@@ -142,15 +111,6 @@ pub async fn compare(
     finished.extend(work.results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
     finished.sort_by(|one, other| (&one.schema, &one.table).cmp(&(&other.schema, &other.table)));
     Ok(Comparison { tables: finished, sequences, skipped, seconds: started.elapsed().as_secs_f64() })
-}
-
-impl Side {
-    const fn other(self) -> Self {
-        match self {
-            Self::Source => Self::Target,
-            Self::Target => Self::Source,
-        }
-    }
 }
 
 struct Work<'a> {

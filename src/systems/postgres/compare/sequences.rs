@@ -2,29 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::{CompareOptions, Pair, Side};
+use super::{CompareOptions, Pair, SequenceResult, Side};
 use crate::systems::Result;
 use crate::systems::postgres::Session;
-
-/// One sequence on both sides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct SequenceResult {
-    /// Its schema.
-    pub schema: String,
-    /// Its name.
-    pub sequence: String,
-    /// What the source gives next; absent when it has no such sequence, or we may not read it.
-    pub next_source: Option<i64>,
-    /// What the target gives next.
-    pub next_target: Option<i64>,
-    /// Whether the side that follows is as far as the written side, or farther. It is behind until the sequences are
-    /// carried over.
-    pub carried: bool,
-}
 
 struct Seen {
     next: Option<i64>,

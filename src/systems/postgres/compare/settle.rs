@@ -12,10 +12,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Side;
-use super::barrier::Barrier;
 use super::pair::strange;
 use super::text::{Key, Sql};
 use crate::systems::Result;
+use crate::systems::comparison::Barrier;
 use crate::systems::postgres::Session;
 
 /// Keys in one statement.

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::StepError;
 use crate::executor::context::Context;
 use crate::journal::FailureKind;
 use crate::runbook::model::{Replicate, Step};
-use crate::systems::postgres::pair::Heading;
+use crate::steps::StepError;
+use crate::systems::pair::Heading;
 use crate::systems::postgres::schema_copy::{Difference, DriftOptions, drift};
 use crate::systems::postgres::{Session, catalog};
 
@@ -29,11 +29,11 @@ const FOLLOWED: &str = "SELECT n.nspname::text, c.relname::text FROM pg_subscrip
     AND s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Refuses when something that is on the publisher would not arrive at the subscriber of the stream in this direction.
-pub async fn tables(cx: &Context, heading: Heading) -> Result<(), StepError> {
+pub(super) async fn tables(cx: &Context, heading: Heading) -> Result<(), StepError> {
     let Some(replicate) = replicate(cx) else { return Ok(()) };
     let pair = cx.pair()?;
     let (publisher, subscriber) =
-        (cx.rig.session(pair.leaving(heading)).await?, cx.rig.session(pair.arriving(heading)).await?);
+        (cx.rig.postgres(pair.leaving(heading)).await?, cx.rig.postgres(pair.arriving(heading)).await?);
     let schemas = match replicate.schemas.as_slice() {
         [] => catalog::application_schemas(&publisher).await?,
         named => named.to_vec(),
@@ -62,9 +62,9 @@ pub async fn tables(cx: &Context, heading: Heading) -> Result<(), StepError> {
 }
 
 /// Refuses when the schemas differ in what a stream stumbles over, in either direction.
-pub async fn schema(cx: &Context) -> Result<(), StepError> {
+pub(super) async fn schema(cx: &Context) -> Result<(), StepError> {
     let Some(replicate) = replicate(cx) else { return Ok(()) };
-    let (source, target) = (cx.world.database(&replicate.from)?, cx.world.database(&replicate.to)?);
+    let (source, target) = (cx.world.postgres(&replicate.from)?, cx.world.postgres(&replicate.to)?);
     let options = DriftOptions {
         schemas: replicate.schemas.clone(),
         ignore_kinds: NOT_CARRIED.map(str::to_owned).to_vec(),

@@ -1,9 +1,8 @@
 //! The two databases of a cutover and the streams between them.
 //!
 //! Both directions are set up before the window and stay connected: `pointsman_forward` (source to target) and
-//! `pointsman_backward` (target to source). Which of them carries rows is set by the `publish` option of its
-//! publication, a single catalog change that takes effect at an exact place of the publisher's write-ahead log: like
-//! points on a railway. A stream that is switched off still carries its token table, which proves that it works.
+//! `pointsman_backward` (target to source). Each carries tokens, which prove that it works, also when it carries no
+//! rows.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,21 +28,12 @@ impl Heading {
         }
     }
 
-    /// Base name of the stream in this direction: subscription, slot, publication.
+    /// Base name of the stream in this direction: subscription, slot, publication; or channel.
     #[must_use]
     pub const fn stream(self) -> &'static str {
         match self {
             Self::Forth => "pointsman_forward",
             Self::Back => "pointsman_backward",
-        }
-    }
-
-    /// Publication of the token table of the stream; always on.
-    #[must_use]
-    pub const fn token_publication(self) -> &'static str {
-        match self {
-            Self::Forth => "pointsman_forward_token",
-            Self::Back => "pointsman_backward_token",
         }
     }
 
@@ -111,7 +101,7 @@ impl<'a> Flow<'a> {
         self.pair.arriving(self.heading)
     }
 
-    /// Name of its subscription and slot.
+    /// Its name.
     #[must_use]
     pub const fn stream(&self) -> &'static str {
         self.heading.stream()

@@ -1,9 +1,10 @@
-//! What a comparison says; kept in the journal and shown in the report.
+//! What a comparison of two databases says, of whatever kind they are; kept in the journal and shown in the report.
 
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SequenceResult;
+use crate::systems::Result;
 
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -88,4 +89,79 @@ pub struct RowDifferences {
     pub undecided: u64,
     /// Up to 20 of them: the key, and the names of the columns that differ; never their values.
     pub sample: Vec<String>,
+}
+
+/// One sequence on both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SequenceResult {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub sequence: String,
+    /// What the source gives next; absent when it has no such sequence, or we may not read it.
+    pub next_source: Option<i64>,
+    /// What the target gives next.
+    pub next_target: Option<i64>,
+    /// Whether the side that follows is as far as the written side, or farther. It is behind until the sequences are
+    /// carried over.
+    pub carried: bool,
+}
+
+/// One of the two databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The database that is left.
+    Source,
+    /// The database that is moved to.
+    Target,
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Target,
+            Self::Target => Self::Source,
+        }
+    }
+}
+
+/// How far a comparison is.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Progress {
+    /// The table that was begun or ended last.
+    pub table: String,
+    /// Tables done.
+    pub tables_done: usize,
+    /// All tables.
+    pub tables: usize,
+    /// Rows compared on the written side.
+    pub rows_done: u64,
+    /// All rows, as the server's statistics guess.
+    pub rows_estimated: u64,
+}
+
+/// Who is told how far it is.
+pub type Listener<'a> = &'a (dyn Fn(&Progress) + Send + Sync);
+
+/// Waits until all that was committed on the written side before the call is visible on the other.
+#[async_trait]
+pub trait Barrier: Send + Sync {
+    /// Passes, or says why not. Must have an end of its own.
+    async fn pass(&self) -> Result<()>;
+}
+
+/// Two databases that nothing writes.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingWrites;
+
+#[async_trait]
+impl Barrier for NothingWrites {
+    async fn pass(&self) -> Result<()> {
+        Ok(())
+    }
 }

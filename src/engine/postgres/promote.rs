@@ -1,0 +1,47 @@
+//! The stream back carries rows from exactly here, and the other side opens for writes; one transaction.
+
+use serde_json::json;
+
+use super::freeze::{fencing, known_open, planned_fencing, planned_open};
+use crate::engine::{Lines, Outcome};
+use crate::executor::context::Context;
+use crate::executor::state::RunState;
+use crate::journal::Move;
+use crate::plan::Plan;
+use crate::runbook::model::Promote;
+use crate::systems::pair::Heading;
+use crate::systems::postgres::fence::Fencing;
+use crate::systems::postgres::{setup, stream};
+
+pub(super) fn describe(plan: &Plan, way: Heading, step: &Promote) -> Lines {
+    let Some(pair) = &plan.pair else { return Vec::new() };
+    let arriving = pair.arriving(way);
+    let open = planned_open(plan, arriving);
+    vec![(arriving.to_owned(), sql(step, "RUN", 1, way, &planned_fencing(plan, arriving, &open)))]
+}
+
+pub(super) async fn promote(cx: &Context, state: &RunState, of: &Move, step: &Promote) -> Outcome {
+    let arriving = cx.pair()?.arriving(of.way);
+    let open = known_open(cx, state, arriving)?;
+    let session = cx.rig.postgres(arriving).await?;
+    let sql = sql(step, &cx.run, cx.epoch, of.way, &fencing(cx, arriving, &open)?);
+    let results = match session.batch("open it for writes", &sql).await {
+        Ok(results) => results,
+        Err(error) => {
+            drop(session.batch("leave the transaction", "ROLLBACK").await);
+            return Err(error.into());
+        }
+    };
+    let position = results.last().and_then(|rows| rows.first()?.first()?.clone());
+    Ok(json!({ "opened_at_position": position }))
+}
+
+/// The points and the fence in one transaction: no write can come before the stream carries it back.
+fn sql(step: &Promote, run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> String {
+    let points = if step.keep_way_back { stream::set_points(way.opposite(), true) } else { String::new() };
+    format!(
+        "BEGIN;\n{}\nSELECT pg_current_wal_insert_lsn();\n{points}{}COMMIT;",
+        setup::hold_epoch(run, epoch),
+        fencing.lift()
+    )
+}
