@@ -1,8 +1,9 @@
 //! The other side has everything, durably: a token went through the stream behind every write, and the stream's
-//! position is flushed.
+//! position is flushed. Where `sequences` is the next step, what it sends goes in the same round trip.
 
 use serde_json::json;
 
+use super::sequences;
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
@@ -18,7 +19,11 @@ pub(super) fn describe(plan: &Plan, way: Heading) -> Lines {
     let arriving = pair.arriving(way);
     let superuser = if arriving == pair.target { plan.choices.target.superuser } else { plan.choices.source.superuser };
     let origin = superuser.then_some(("pg_SUBSCRIPTION_OID", "POSITION"));
-    vec![(arriving.to_owned(), drain_sql("RUN", 1, way, "TOKEN", origin, 1000))]
+    let mut sql = drain_sql("RUN", 1, way, "TOKEN", origin, 1000);
+    if sequences::follow_drain(plan) {
+        sql += &format!("\n{}", sequences::planned(plan));
+    }
+    vec![(arriving.to_owned(), sql)]
 }
 
 pub(super) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u64) -> Outcome {
@@ -29,7 +34,11 @@ pub(super) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u
     let origin = cx.choices(arriving)?.superuser.then_some(origin).flatten();
     let origin = origin.as_deref().map(|origin| (origin, barrier.position.as_str()));
     let session = cx.rig.postgres(arriving).await?;
-    let sql = drain_sql(&cx.run, cx.epoch, of.way, &barrier.token, origin, limit_ms);
+    let mut sql = drain_sql(&cx.run, cx.epoch, of.way, &barrier.token, origin, limit_ms);
+    let carries = sequences::follow_drain(&cx.plan);
+    if carries {
+        sql += &sequences::statements(&cx.run, cx.epoch, &barrier.sequences);
+    }
     let waited = session.batch("wait for the barrier", &sql).await;
     if let Err(error) = waited {
         drop(session.batch("leave the transaction", "ROLLBACK").await);
@@ -39,7 +48,8 @@ pub(super) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u
         }
         return Err(error.into());
     }
-    Ok(json!({ "position": barrier.position }))
+    let carried = carries.then_some(&barrier.token);
+    Ok(json!({ "position": barrier.position, (sequences::CARRIED): carried }))
 }
 
 /// Waits for the token, and makes what was applied durable. Where the stream's position can be asked, asking for it has
