@@ -5,6 +5,7 @@ use tokio::join;
 use super::{PoolerFacts, PreflightInput, Wanted};
 use crate::systems::Result;
 use crate::systems::postgres::Database;
+use crate::systems::postgres::schema_copy;
 use crate::systems::postgres::survey::{Reach, Survey};
 
 /// Surveys both databases at the same time, and dials each as the other server would. What a replication URL can't
@@ -22,5 +23,13 @@ pub async fn gather(
     if wanted.way_back {
         reach.push(Box::pin(Reach::read(source, target)).await?);
     }
-    Ok(PreflightInput { source: from?, target: to?, wanted, poolers, reach, accept })
+    let survey = from?;
+    let pg_dump = if wanted.copy_schema {
+        let major = u32::try_from(survey.major()).unwrap_or_default();
+        let found = schema_copy::dumper(source, wanted.pg_dump.as_deref(), major).await;
+        Some(found.map_err(|error| error.reason))
+    } else {
+        None
+    };
+    Ok(PreflightInput { source: survey, target: to?, wanted, poolers, pg_dump, reach, accept })
 }

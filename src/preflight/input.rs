@@ -17,6 +17,9 @@ pub struct PreflightInput {
     pub wanted: Wanted,
     /// One entry an instance of each pooler that the window goes through.
     pub poolers: Vec<PoolerFacts>,
+    /// The `pg_dump` that reads the source, or why there is none; absent where no schema is copied.
+    #[serde(default)]
+    pub pg_dump: Option<std::result::Result<String, String>>,
     /// How each server is dialled by the other.
     pub reach: Vec<Reach>,
     /// Ids of findings that the author accepts.
@@ -30,6 +33,9 @@ pub struct Wanted {
     pub schemas: Vec<String>,
     /// Whether the schema is copied to the target.
     pub copy_schema: bool,
+    /// The `pg_dump` that the author names.
+    #[serde(default)]
+    pub pg_dump: Option<String>,
     /// Tables that are copied at the same time.
     pub workers: u32,
     /// Whether a way back is kept.
@@ -47,6 +53,7 @@ impl Default for Wanted {
         Self {
             schemas: Vec::new(),
             copy_schema: true,
+            pg_dump: None,
             workers: 4,
             way_back: true,
             fence: Fence::Auto,

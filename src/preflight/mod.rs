@@ -4,6 +4,7 @@
 //! [`Finding`]s without asking anybody anything, so that every finding has a test; [`render()`] words them for people.
 
 mod activity;
+mod dump;
 mod extensions;
 mod finding;
 mod gather;
@@ -66,6 +67,7 @@ pub const IDS: &[&str] = &[
     "own-leftovers",
     "own-role-sessions",
     "pending-restart",
+    "pg-dump",
     "pooler-login-retry",
     "pooler-mode",
     "pooler-parameters",
@@ -129,6 +131,7 @@ const TOPICS: &[Topic] = &[
     privileges::judge,
     subscribing::judge,
     reach::judge,
+    dump::judge,
     tables::judge,
     sequences::judge,
     logic::judge,

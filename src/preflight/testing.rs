@@ -31,8 +31,15 @@ pub fn set(side: &mut Survey, name: &str, value: &str) {
 pub fn input() -> PreflightInput {
     let (source, target) = (survey("source", 150_018, "7001"), survey("target", 180_006, "7002"));
     let reach = vec![reach(&target, &source), reach(&source, &target)];
-    let mut input =
-        PreflightInput { source, target, wanted: Wanted::default(), poolers: Vec::new(), reach, accept: Vec::new() };
+    let mut input = PreflightInput {
+        source,
+        target,
+        wanted: Wanted::default(),
+        poolers: Vec::new(),
+        pg_dump: Some(Ok("pg_dump 18".into())),
+        reach,
+        accept: Vec::new(),
+    };
     input.source.tables = vec![table("orders")];
     input.source.sequences = vec![sequence("orders_id_seq")];
     input

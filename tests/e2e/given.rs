@@ -50,6 +50,8 @@ struct Given {
     target: String,
     admin: String,
     ini: PathBuf,
+    /// Where it is not this machine's own.
+    pg_dump: Option<String>,
     // Ends the servers that are our own.
     _ours: Option<Sandbox>,
 }
@@ -62,7 +64,7 @@ impl Given {
         let [source, target, admin, ini] = names.map(read);
         match (source, target, admin, ini) {
             (Some(source), Some(target), Some(admin), Some(ini)) => {
-                Self { source, target, admin, ini: ini.into(), _ours: None }
+                Self { source, target, admin, ini: ini.into(), pg_dump: None, _ours: None }
             }
             (None, None, None, None) => Self::ours().await,
             _ => panic!("some of POINTSMAN_TEST_{{{}}} are set and some are not", names.join(",")),
@@ -76,7 +78,8 @@ impl Given {
         let env = sandbox.env();
         let of = |name: &str| env[name].clone();
         let (source, target, admin) = (of("SOURCE_URL"), of("TARGET_URL"), of("POOL_ADMIN_URL"));
-        Self { source, target, admin, ini: of("POOL_INI").into(), _ours: Some(sandbox) }
+        let (ini, pg_dump) = (of("POOL_INI").into(), Some(of("POINTSMAN_PG_DUMP")));
+        Self { source, target, admin, ini, pg_dump, _ours: Some(sandbox) }
     }
 
     fn database(&self) -> String {
@@ -126,6 +129,7 @@ impl Given {
         command.args(words).stdin(Stdio::null()).env("POINTSMAN_STATE", folder.join("journal.db"));
         command.env("SOURCE_URL", &self.source).env("TARGET_URL", &self.target);
         command.env("POOL_ADMIN_URL", &self.admin).env("POOL_INI", &self.ini);
+        command.envs(self.pg_dump.iter().map(|path| ("POINTSMAN_PG_DUMP", path)));
         command.output().await.unwrap()
     }
 }

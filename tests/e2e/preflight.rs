@@ -148,6 +148,8 @@ async fn fingerprint(cluster: &Cluster, client: &Client) -> String {
 }
 
 async fn gathered(source: &Cluster, target: &Cluster, credentials: &str, wanted: Wanted) -> PreflightInput {
+    let pg_dump = Some(source.bin.join("pg_dump").display().to_string());
+    let wanted = Wanted { pg_dump, ..wanted };
     let (from, to) = (source.database("source", credentials, "shop"), target.database("target", credentials, "shop"));
     gather(&from, &to, wanted, Vec::new(), Vec::new()).await.unwrap()
 }

@@ -15,7 +15,7 @@ const NOBODY: u32 = 65534;
 /// A running cluster; it ends with the value.
 pub struct Cluster {
     folder: tempfile::TempDir,
-    bin: PathBuf,
+    pub bin: PathBuf,
     server: Child,
     /// Loopback port it listens on.
     pub port: u16,

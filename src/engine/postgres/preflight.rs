@@ -24,6 +24,7 @@ fn wanted(plan: &Plan) -> Wanted {
             Step::Replicate(replicate) => {
                 wanted.schemas.clone_from(&replicate.schemas);
                 wanted.copy_schema = replicate.copy_schema;
+                wanted.pg_dump.clone_from(&replicate.pg_dump);
                 wanted.workers = replicate.workers;
             }
             Step::Freeze(freeze) => wanted.fence = freeze.fence,

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 pub use apply::{Applied, ApplyOptions, IndexBuild, Progress, apply};
 pub use drift::{Difference, DriftOptions, drift};
+pub use pg_dump::dumper;
 pub use roles::check_roles;
 pub use undo::{Undone, undo, undo_statements};
 

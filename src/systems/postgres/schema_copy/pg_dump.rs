@@ -45,6 +45,12 @@ pub(super) async fn find(source: &Database, named: Option<&str>, major: u32) -> 
     new_enough(source, best, major)
 }
 
+/// The `pg_dump` that would be used for a server of version `major`, in words.
+pub async fn dumper(source: &Database, named: Option<&str>, major: u32) -> Result<String> {
+    let found = find(source, named, major).await?;
+    Ok(format!("{} is of version {}, the server of {major}", found.path.display(), found.major))
+}
+
 fn candidates() -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::from("pg_dump")];
     if let Ok(folders) = std::fs::read_dir(WHERE_ELSE) {
