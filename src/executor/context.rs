@@ -12,7 +12,7 @@ use super::rig::Rig;
 use super::state::RunState;
 use crate::engine::{self, Engine};
 use crate::gates::{Baselines, Sessions};
-use crate::journal::{Actor, Durability, Entry, Event, Journal, JournalError, Move};
+use crate::journal::{Actor, Durability, Entry, Event, FailureKind, Journal, JournalError, Move};
 use crate::plan::{Plan, SideChoices};
 use crate::steps::StepError;
 use crate::systems::pair::Pair;
@@ -106,6 +106,24 @@ impl Context {
             _ = ears.wait_for(|heard| heard.interrupt) => {}
         }
         self.checkpoint()
+    }
+
+    /// Does what can be given up at any point, until it is done, `limit` has passed or a person speaks. Connections that
+    /// were in the middle of something are not used again.
+    pub async fn bounded(
+        &self,
+        limit: Duration,
+        late: &str,
+        work: impl Future<Output = Result<(), StepError>>,
+    ) -> Result<(), StepError> {
+        let mut ears = self.ears.clone();
+        let left = tokio::select! {
+            done = work => return done,
+            () = tokio::time::sleep(limit) => StepError::told(FailureKind::Deadline, late, None),
+            _ = ears.wait_for(|heard| heard.interrupt) => StepError::Interrupted,
+        };
+        self.rig.forget().await;
+        Err(left)
     }
 
     /// Whether this process still has the run; asked before an effect that no database can refuse for us.

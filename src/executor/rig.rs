@@ -49,6 +49,13 @@ impl Rig {
         Ok(session)
     }
 
+    /// Drops every connection: one that was given up in the middle of something can't be used again.
+    pub async fn forget(&self) {
+        self.postgres.lock().await.clear();
+        self.poolers.lock().await.clear();
+        self.switches.lock().await.clear();
+    }
+
     /// The pooler of this name: admin consoles of all its instances.
     pub async fn pooler(&self, name: &str) -> Result<Arc<Pooler>> {
         let mut poolers = self.poolers.lock().await;

@@ -2,6 +2,8 @@
 //! from end to end (so the way back is proved before it is needed), every connection is open, what the fence must
 //! restore is known. Writes still flow.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
@@ -15,6 +17,9 @@ use crate::journal::{FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::{OnFail, Window};
 use crate::systems::pair::Heading;
+
+/// How long arming may take: longer than the tokens and logins that it waits for.
+const ARM_LIMIT: Duration = Duration::from_secs(60);
 
 #[async_trait]
 impl Action for Window {
@@ -39,20 +44,31 @@ impl Action for Window {
     async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
         let pair = cx.pair()?;
         if of.way == Heading::Forth {
-            let timeout = std::time::Duration::from_secs(3600);
+            let timeout = Duration::from_secs(3600);
             let watch = Watch { step: &of.step, gates: &self.gates, timeout, on_fail: OnFail::Hold };
             wait_open(cx, state, &watch).await?;
         }
-        cx.rig.warm(&[&pair.source, &pair.target], cx.plan.endpoints()).await?;
-        cx.engine().look_before(cx, of.way).await?;
-        self.ready_poolers(cx, pair.leaving(of.way), pair.arriving(of.way)).await?;
-        cx.engine().arm(cx, state, of).await?;
+        let late = format!(
+            "the window was not armed within {} s: {}, {} or an endpoint does not answer. Nothing was frozen",
+            ARM_LIMIT.as_secs(),
+            pair.source,
+            pair.target
+        );
+        cx.bounded(ARM_LIMIT, &late, self.arm(cx, state, of)).await?;
         cx.journal.checkpoint()?;
         Ok(json!({}))
     }
 }
 
 impl Window {
+    async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Result<(), StepError> {
+        let pair = cx.pair()?;
+        cx.rig.warm(&[&pair.source, &pair.target], cx.plan.endpoints()).await?;
+        cx.engine().look_before(cx, of.way).await?;
+        self.ready_poolers(cx, pair.leaving(of.way), pair.arriving(of.way)).await?;
+        cx.engine().arm(cx, state, of).await
+    }
+
     /// Every pooler leads to the side that is left, is not paused, and its change is made ready.
     async fn ready_poolers(&self, cx: &Context, leaving: &str, arriving: &str) -> Result<(), StepError> {
         let (here, there) = (address(&cx.world, leaving)?, address(&cx.world, arriving)?);

@@ -1,5 +1,6 @@
 //! What happens while the run waits for its gates.
 
+use pointsman::journal::{Entry, Event, Word};
 use pointsman::sandbox::SandboxOptions;
 
 use super::support::{Book, Stage, flows, ledger_row, options, overriding, superuser, times, until_true, value};
@@ -49,6 +50,23 @@ async fn f38_a_conflict_during_the_wait_holds_and_says_which() {
     assert!(!stage.froze(), "{reason}");
     target.batch_execute(&format!("DELETE FROM accounts WHERE id = {next}")).await.unwrap();
     until_true(&target, &format!("SELECT count(*) = 1 FROM accounts WHERE id = {next}")).await;
+    stage.say(&["continue"]).await;
+    run.expect(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_while_the_window_is_armed_does_not_keep_a_word_waiting() {
+    let stage = Stage::new(options(), Book::default()).await;
+    let run = stage.run();
+    stage.until_asked().await;
+    stage.sandbox.target.pause();
+    stage.say(&["approve"]).await;
+    stage.until_begun("window", 1).await;
+    stage.say(&["hold"]).await;
+    let taken = |entry: &Entry| matches!(&entry.event, Event::Said { word: Word::Hold, .. });
+    stage.until("the word is taken", |entries| entries.iter().any(taken)).await;
+    assert!(stage.state().hold.is_some() && !stage.froze());
+    stage.sandbox.target.cont();
     stage.say(&["continue"]).await;
     run.expect(0).await;
 }
