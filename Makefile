@@ -10,7 +10,7 @@ RUNBOOK ?= runbooks/rehearsal-postgres.yaml
 # Read by every recipe that starts servers: PG15_BIN, PG18_BIN, PGBOUNCER_NEW, ... for the programs it runs.
 with_servers := set -a; . $(SERVERS_ENV); set +a
 
-.PHONY: help rehearse test bench lint doc ci servers toolchain
+.PHONY: help rehearse test bench lint doc pictures ci servers toolchain
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -32,6 +32,9 @@ lint: toolchain ## format, clippy with warnings as errors, shellcheck if it is h
 
 doc: toolchain ## the API documentation, with warnings as errors
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+pictures: toolchain ## draw the pictures of the documents anew, from frames of the screen
+	@POINTSMAN_PICTURES=write cargo test --locked --quiet --test it pictures
 
 ci: ## what CI runs
 	@.ci/run

@@ -8,9 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "pointsman", version, disable_help_subcommand = true, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
-    /// How to show what happens.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Plain)]
-    pub output: Output,
+    /// How to show what happens [default: tui for run, resume, rollback, rehearse and watch on a terminal, else plain].
+    #[arg(long, global = true, value_enum)]
+    pub output: Option<Output>,
     /// The store of the journals: a SQLite file [default: $XDG_STATE_HOME/pointsman/journal.db].
     #[arg(long, global = true, value_name = "FILE", env = "POINTSMAN_STATE")]
     pub state: Option<PathBuf>,
@@ -26,6 +26,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 error, 2 usage or invalid runboo
 /// How to show what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
+    /// A screen that fills the terminal; leaving it leaves the run going.
+    Tui,
     /// One line an event.
     Plain,
     /// One JSON object a line.
@@ -48,7 +50,7 @@ pub enum Command {
     /// Say how a run stands.
     Status(RunRef),
     /// Follow a run from another terminal.
-    Watch(RunRef),
+    Watch(WatchArgs),
     /// List the runs.
     Runs,
     /// Say yes to the question that a run asks.
@@ -79,6 +81,9 @@ pub enum Command {
     /// The second process of a window (started by `run`).
     #[command(hide = true)]
     Guard(GuardArgs),
+    /// The executor behind a screen (started by `run`).
+    #[command(hide = true)]
+    Execute(ExecuteArgs),
     /// End a sandbox that `rehearse --keep` left running.
     SandboxStop {
         /// Its folder.
@@ -130,6 +135,25 @@ pub struct HoldArgs {
 pub struct RunRef {
     /// Id of the run, or how it begins [default: the newest].
     pub run: Option<String>,
+}
+
+/// How a run is watched.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// The run.
+    #[command(flatten)]
+    pub run: RunRef,
+    /// Not only look: approve, hold, continue, retry, skip and roll back from the screen.
+    #[arg(long, conflicts_with = "replay")]
+    pub control: bool,
+    /// Play the journal, so many times as fast as it was.
+    #[arg(long, value_name = "SPEED", num_args = 0..=1, default_missing_value = "10", value_parser = speed)]
+    pub replay: Option<f64>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.trim_end_matches(['x', '×']).parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.01..=4096.0).contains(&speed) { Ok(speed) } else { Err("it must be between 0.01 and 4096".into()) }
 }
 
 /// How a run is resumed.
@@ -203,6 +227,9 @@ pub struct RehearseArgs {
     /// Leave the sandbox running for a look around.
     #[arg(long)]
     pub keep: bool,
+    /// Roll back yourself when it asks, from the screen or another terminal, to practise; else the rehearsal does it.
+    #[arg(long)]
+    pub by_hand: bool,
     /// Transactions a second of the workload.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub rate: u32,
@@ -256,4 +283,15 @@ pub struct GuardArgs {
     /// The window's budget, in milliseconds.
     #[arg(long)]
     pub budget_ms: u64,
+}
+
+/// The executor behind a screen.
+#[derive(Debug, Args)]
+pub struct ExecuteArgs {
+    /// The run.
+    #[arg(long)]
+    pub run: String,
+    /// Epoch of the process that began or took it.
+    #[arg(long)]
+    pub epoch: u64,
 }

@@ -51,6 +51,23 @@ impl Exit {
             Conclusion::Stuck(_) => Self::Stuck,
         }
     }
+
+    /// The meaning of another process's exit code; none when it is not one of ours.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        const ALL: [Exit; 9] = [
+            Exit::Done,
+            Exit::Error,
+            Exit::Usage,
+            Exit::Refused,
+            Exit::Held,
+            Exit::RolledBack,
+            Exit::Stuck,
+            Exit::Taken,
+            Exit::Differs,
+        ];
+        ALL.into_iter().find(|exit| *exit as u8 == code)
+    }
 }
 
 /// An error for a person.

@@ -17,8 +17,8 @@ pub async fn run(args: &RunbookArgs, output: Output) -> Result<Exit, CliError> {
     let findings = findings(&plan, &accepted(&plan)).await?;
     let mut out = std::io::stdout();
     match output {
-        Output::Plain => write!(out, "{}", preflight::render(&findings, false))?,
         Output::Json => writeln!(out, "{}", json!({ "type": "check", "runbook": plan.runbook, "findings": findings }))?,
+        _ => write!(out, "{}", preflight::render(&findings, false))?,
     }
     Ok(if preflight::passes(&findings) { Exit::Done } else { Exit::Refused })
 }

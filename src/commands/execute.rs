@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast;
 
-use super::load;
-use crate::cli::{Output, ResumeArgs, RollbackArgs, RunArgs};
+use super::{load, screen};
+use crate::cli::{ExecuteArgs, Output, ResumeArgs, RollbackArgs, RunArgs};
 use crate::error::{CliError, Exit};
 use crate::executor::state::RunState;
-use crate::executor::{Conclusion, Drive, OnHold, process, take};
+use crate::executor::{Conclusion, Drive, OnHold, process, pulse, take};
 use crate::journal::{Journal, TakeReason, Word};
 use crate::plan;
 use crate::runbook::model::Stage;
@@ -99,6 +99,14 @@ const fn on_hold(wait: bool) -> OnHold {
     if wait { OnHold::Wait } else { OnHold::Leave }
 }
 
+/// The executor behind a screen: in a session of its own, which the end of the terminal does not reach.
+pub async fn behind(args: &ExecuteArgs, journal: Arc<Journal>) -> Result<Exit, CliError> {
+    // It fails for the leader of a group, who needs no other session.
+    rustix::process::setsid().ok();
+    let epoch = take::take(&journal, &args.run, args.epoch, TakeReason::Start)?;
+    execute(journal, &args.run, epoch, OnHold::Wait, Output::Plain).await
+}
+
 async fn execute(
     journal: Arc<Journal>,
     run: &str,
@@ -106,6 +114,9 @@ async fn execute(
     on_hold: OnHold,
     output: Output,
 ) -> Result<Exit, CliError> {
+    if output == Output::Tui {
+        return screen::execute(journal, run, epoch).await;
+    }
     let (views, feed) = broadcast::channel(FEED);
     let drive = Drive::new(Arc::clone(&journal), run, epoch, on_hold, views)?;
     let mut view = View::stdout(output, run);
@@ -116,8 +127,10 @@ async fn execute(
     }
     let viewing = tokio::spawn(view.live(feed));
     let signals = tokio::spawn(signals(Arc::clone(&journal), run.to_owned()));
+    let pulse = tokio::spawn(pulse::beat(Arc::clone(&journal), run.to_owned()));
     let conclusion = drive.run().await;
     signals.abort();
+    pulse.abort();
     let view = viewing.await.ok();
     let conclusion = conclusion?;
     let exit = Exit::of(&conclusion);

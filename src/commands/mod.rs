@@ -8,7 +8,7 @@ mod look;
 mod plan;
 mod rehearse;
 mod report;
-
+mod screen;
 mod speak;
 mod verify;
 
@@ -23,7 +23,7 @@ use crate::runbook::{self, Loaded};
 /// Does what was typed.
 pub async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     let path = state_path(cli.state.as_deref());
-    let output = cli.output;
+    let output = screen::output(cli.output, &cli.command)?;
     match cli.command {
         Command::Check(args) => check::run(&args, output).await,
         Command::Plan(args) => plan::run(&args, output).await,
@@ -31,7 +31,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Resume(args) => execute::resume(&args, open(&path)?, output).await,
         Command::Rollback(args) => execute::rollback(&args, open(&path)?, output).await,
         Command::Status(args) => look::status(&args, open(&path)?.as_ref(), output),
-        Command::Watch(args) => look::watch(&args, open(&path)?.as_ref(), output).await,
+        Command::Watch(args) => look::watch(&args, open(&path)?, output).await,
         Command::Runs => look::runs(open(&path)?.as_ref(), output),
         Command::Approve(args) => speak::approve(&args, open(&path)?.as_ref()),
         Command::Hold(args) => speak::hold(&args, open(&path)?.as_ref()),
@@ -39,7 +39,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Retry(args) => speak::retry(&args, open(&path)?.as_ref()),
         Command::Skip(args) => speak::skip(&args, open(&path)?.as_ref()),
         Command::Verify(args) => verify::run(&args, output).await,
-        Command::Rehearse(args) => rehearse::run(&args, path).await,
+        Command::Rehearse(args) => rehearse::run(&args, path, output).await,
         Command::Report(args) => report::run(&args, open(&path)?.as_ref()),
         Command::SandboxStop { folder } => rehearse::stop(&folder),
         Command::SandboxApp { args } => rehearse::app(args).await,
@@ -47,6 +47,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Init(args) => author::init(&args),
         Command::Completions { shell } => author::completions(shell),
         Command::Guard(args) => guard::run(&args, open(&path)?).await,
+        Command::Execute(args) => execute::behind(&args, open(&path)?).await,
     }
 }
 

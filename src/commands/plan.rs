@@ -13,8 +13,8 @@ pub async fn run(args: &RunbookArgs, output: Output) -> Result<Exit, CliError> {
     let readings = show::readings(&plan).await;
     let mut out = std::io::stdout();
     match output {
-        Output::Plain => write!(out, "{}", show::text(&plan, &readings))?,
         Output::Json => writeln!(out, "{}", show::object(&plan, &readings))?,
+        _ => write!(out, "{}", show::text(&plan, &readings))?,
     }
     Ok(Exit::Done)
 }

@@ -2,14 +2,24 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
-use crate::cli::RehearseArgs;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use super::screen;
+use crate::cli::{Output, RehearseArgs};
 use crate::clock;
 use crate::error::{CliError, Exit};
-use crate::rehearsal::{Rehearsal, rehearse};
-use crate::sandbox::{app, stop_folder};
+use crate::journal::Journal;
+use crate::rehearsal::{Rehearsal, RehearsalResult, rehearse};
+use crate::sandbox::{Sandbox, app, stop_folder};
+use crate::view::tui::model::{Mode, Model};
+use crate::view::tui::update::Event;
+use crate::view::tui::{Screen, summary};
 
-pub async fn run(args: &RehearseArgs, state: PathBuf) -> Result<Exit, CliError> {
+pub async fn run(args: &RehearseArgs, state: PathBuf, output: Output) -> Result<Exit, CliError> {
     let runbook = args.runbook.clone().unwrap_or_else(|| PathBuf::from("runbooks/rehearsal-postgres.yaml"));
     if !runbook.exists() {
         return Err(CliError::new(Exit::Usage, format!("there is no runbook {}", runbook.display()))
@@ -18,10 +28,10 @@ pub async fn run(args: &RehearseArgs, state: PathBuf) -> Result<Exit, CliError> 
     let stamp = clock::now().strftime("%Y%m%d-%H%M%S").to_string();
     let folder = state.with_file_name("rehearsals").join(stamp);
     std::fs::create_dir_all(&folder)?;
-    let rehearsal =
-        Rehearsal { runbook, rate: args.rate, source: args.source, target: args.target, folder, program: None };
-    let say = |text: &str| drop(writeln!(std::io::stdout(), "rehearsal: {text}"));
-    let (result, sandbox) = rehearse(&rehearsal, say).await?;
+    let (screen, by_hand) = (output == Output::Tui, args.by_hand);
+    let (rate, source, target) = (args.rate, args.source, args.target);
+    let rehearsal = Rehearsal { runbook, rate, source, target, folder, program: None, screen, by_hand };
+    let (result, sandbox) = rehearsed(&rehearsal).await?;
     write!(std::io::stdout(), "{}", result.text())?;
     if args.keep {
         writeln!(std::io::stdout(), "\n{}", sandbox.keep()?)?;
@@ -29,6 +39,59 @@ pub async fn run(args: &RehearseArgs, state: PathBuf) -> Result<Exit, CliError> 
         sandbox.stop().await;
     }
     Ok(if result.passed() { Exit::Done } else { Exit::Error })
+}
+
+/// A screen takes the signals for itself; behind it Ctrl-C still ends the rehearsal, with its sandbox.
+async fn interrupted(screen: bool) {
+    if !screen {
+        return std::future::pending().await;
+    }
+    match signal(SignalKind::interrupt()) {
+        Ok(mut interrupt) => drop(interrupt.recv().await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// A screen that is shown, and how to close it.
+struct Shown {
+    close: Sender<Event>,
+    seen: JoinHandle<Result<Model, CliError>>,
+}
+
+/// Rehearses, with the run on the screen where there is one: it closes by itself when the run is over.
+async fn rehearsed(rehearsal: &Rehearsal) -> Result<(RehearsalResult, Sandbox), CliError> {
+    let say = |text: &str| drop(writeln!(std::io::stdout(), "rehearsal: {text}"));
+    let mut shown = None;
+    let begun = |journal: Arc<Journal>, run: &str| {
+        if rehearsal.screen {
+            shown = Some(show(journal, run, rehearsal.folder.join("run.log")));
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = rehearse(rehearsal, say, begun) => outcome,
+        () = interrupted(rehearsal.screen) => Err(CliError::new(Exit::Error, "the rehearsal was ended by Ctrl-C")),
+    };
+    if let Some(shown) = shown {
+        drop(shown.close.send(Event::Close));
+        drop(shown.seen.await);
+    }
+    outcome
+}
+
+fn show(journal: Arc<Journal>, run: &str, log: PathBuf) -> Shown {
+    let again = screen::again(&journal, run);
+    let screen = Screen::new(journal, run, Mode::Control, true, again);
+    let close = screen.sender();
+    let seen = tokio::spawn(async move {
+        let model = screen::shown(screen).await?;
+        let over = model.board.as_ref().is_some_and(|board| board.state.outcome.is_some());
+        drop(write!(std::io::stdout(), "{}", summary(&model)));
+        if !over {
+            drop(writeln!(std::io::stdout(), "THE REHEARSAL GOES ON without the screen; its lines: {}", log.display()));
+        }
+        Ok(model)
+    });
+    Shown { close, seen }
 }
 
 pub fn stop(folder: &std::path::Path) -> Result<Exit, CliError> {

@@ -10,6 +10,7 @@ use crate::executor::state::{RunState, StepState};
 use crate::executor::{process, take};
 use crate::journal::{Journal, Word};
 use crate::runbook::model::Step;
+use crate::view::status;
 
 pub fn approve(args: &ApproveArgs, journal: &Journal) -> Result<Exit, CliError> {
     let run = journal.find(args.run.as_deref())?.id;
@@ -47,13 +48,16 @@ fn word(args: &WordArgs, journal: &Journal, word: &Word) -> Result<Exit, CliErro
     say(journal, &run, &state, word, args.reason.as_deref())
 }
 
-/// The question that is asked now.
+/// The question that is asked now, or that nobody answered in time.
 fn asking(state: &RunState) -> Option<String> {
-    let steps = state.plan.steps.iter().zip(&state.steps);
-    let mut asking = steps.filter(|(step, record)| {
-        matches!(step.step, Step::Approve(_)) && matches!(record.forth, StepState::Applying | StepState::Failed(_))
-    });
-    asking.next().map(|(step, _)| step.id.clone())
+    let late = || {
+        let mut steps = state.plan.steps.iter().zip(&state.steps);
+        let late = steps.find(|(step, record)| {
+            matches!(step.step, Step::Approve(_)) && matches!(record.forth, StepState::Failed(_))
+        });
+        late.map(|(step, _)| step.id.clone())
+    };
+    status::asked(state).map(|(name, _)| name.to_owned()).or_else(late)
 }
 
 /// Refuses at once what can't be taken; otherwise leaves the word for the executor.

@@ -25,8 +25,8 @@ pub async fn run(args: &RunbookArgs, output: Output) -> Result<Exit, CliError> {
     let comparison = engine::of_plan(&plan).compare_now(&plan).await?;
     let mut out = std::io::stdout();
     match output {
-        Output::Plain => write!(out, "{}", text(&comparison))?,
         Output::Json => writeln!(out, "{}", json!({ "type": "verify", "comparison": comparison }))?,
+        _ => write!(out, "{}", text(&comparison))?,
     }
     Ok(if comparison.equal() { Exit::Done } else { Exit::Differs })
 }

@@ -6,7 +6,9 @@ pub mod drive;
 pub mod guard;
 pub mod hands;
 pub mod process;
+pub mod pulse;
 pub mod rig;
+pub mod samples;
 pub mod state;
 pub mod take;
 

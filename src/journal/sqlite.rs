@@ -281,6 +281,17 @@ impl Journal {
         write().map_err(|error| self.failed(&error))
     }
 
+    /// Forgets a measurement that is over.
+    pub fn forget_sample(&self, run: &str, key: &str) -> Result<()> {
+        let connection = self.lock();
+        let delete = || -> rusqlite::Result<usize> {
+            connection.pragma_update(None, "synchronous", "normal")?;
+            connection.execute("DELETE FROM samples WHERE run = ? AND key = ?", params![run, key])
+        };
+        delete().map_err(|error| self.failed(&error))?;
+        Ok(())
+    }
+
     /// The latest samples by key.
     pub fn samples(&self, run: &str) -> Result<BTreeMap<String, (Timestamp, Value)>> {
         let rows = self.query("SELECT key, at, body FROM samples WHERE run = ?", [run], |row| {

@@ -3,6 +3,7 @@
 
 mod child;
 mod result;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::sandbox::{Role, Sandbox, SandboxError, SandboxOptions, connect};
 use crate::systems::pair::Heading;
 use child::Child;
 pub use result::{Direction, RehearsalResult};
+use witness::Witness;
 
 /// Clients of the workload: through the load balancer and the application, and straight to the pooler.
 const CLIENTS: (usize, usize) = (8, 4);
@@ -44,6 +46,10 @@ pub struct Rehearsal {
     pub folder: PathBuf,
     /// The program; this one when absent.
     pub program: Option<PathBuf>,
+    /// Whether the run is shown on a screen.
+    pub screen: bool,
+    /// Whether a person rolls back; else the rehearsal does it.
+    pub by_hand: bool,
 }
 
 impl From<SandboxError> for CliError {
@@ -52,10 +58,11 @@ impl From<SandboxError> for CliError {
     }
 }
 
-/// Rehearses; the sandbox is given back, for a look around.
+/// Rehearses; the sandbox is given back, for a look around. `begun` is told when there is a run to look at.
 pub async fn rehearse(
     rehearsal: &Rehearsal,
     mut say: impl FnMut(&str),
+    begun: impl FnOnce(Arc<Journal>, &str),
 ) -> Result<(RehearsalResult, Sandbox), CliError> {
     let options = SandboxOptions {
         source_version: rehearsal.source,
@@ -78,7 +85,10 @@ pub async fn rehearse(
     let workload = load(&sandbox, rehearsal)?;
     tokio::time::sleep(SETTLE).await;
     let mut child = Child::start(rehearsal, &sandbox.env())?;
-    let forward = forth(&journal, &mut child).await?;
+    let run = first_entry(&journal, &mut child).await?;
+    begun(Arc::clone(&journal), &run);
+    let mut witness = Witness::new(&journal, &run);
+    let forward = forth(&journal, run, &mut child, &workload, &mut witness).await?;
     tokio::time::sleep(SETTLE).await;
     let ledger = workload.stop().await;
     let state = take::replay(&journal, &forward.run)?;
@@ -89,7 +99,7 @@ pub async fn rehearse(
     result.journal = journal.path().to_owned();
     result.exit = forward.finished;
     if forward.finished.is_none() {
-        back(rehearsal, &sandbox, &journal, &forward.run, &mut child, &ledger, &mut result).await?;
+        back(rehearsal, &sandbox, &mut witness, &forward.run, &mut child, &ledger, &mut result).await?;
     }
     result.take_steps(&journal, (CLIENTS.0 + CLIENTS.1) as u64)?;
     result.report = write_report(&journal, &forward.run, &rehearsal.folder)?;
@@ -100,21 +110,43 @@ fn load(sandbox: &Sandbox, rehearsal: &Rehearsal) -> Result<Workload, CliError> 
     Ok(sandbox.workload(CLIENTS.0, CLIENTS.1, f64::from(rehearsal.rate))?)
 }
 
-/// The way there, until the run asks for its finalization, or ends.
-async fn forth(journal: &Journal, child: &mut Child) -> Result<Way, CliError> {
+/// The run's name, when its first entry is there.
+async fn first_entry(journal: &Journal, child: &mut Child) -> Result<String, CliError> {
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let finished = child.finished()?;
+        let run = journal.runs()?.into_iter().next().map(|run| run.id);
+        if let Some(run) = run
+            && !journal.entries(&run, 0)?.is_empty()
+        {
+            return Ok(run);
+        }
+        if finished.is_some() {
+            let message = "the run did not get as far as its first entry";
+            return Err(CliError::new(Exit::Error, message).hint("what it said stands above"));
+        }
+    }
+}
+
+/// The way there, until the run asks for its finalization, or turns back by a person's word, or ends.
+async fn forth(
+    journal: &Journal,
+    run: String,
+    child: &mut Child,
+    workload: &Workload,
+    witness: &mut Witness<'_>,
+) -> Result<Way, CliError> {
     let began = clock::now();
     let latest = clock::monotonic() + PATIENCE;
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
+        witness.look(workload);
         let finished = child.finished()?;
-        if let Some(run) = journal.runs()?.into_iter().next().map(|run| run.id)
-            && (finished.is_some() || asks_after_window(journal, &run)?)
-        {
+        if finished.is_some() || asks_after_window(journal, &run)? {
             return Ok(Way { run, began, finished });
         }
-        if finished.is_some() || clock::monotonic() > latest {
-            let message = "the run did not get as far as its first entry, or did not end";
-            return Err(CliError::new(Exit::Error, message).hint("what it said stands above"));
+        if clock::monotonic() > latest {
+            return Err(CliError::new(Exit::Error, "the run did not end").hint("what it said stands above"));
         }
     }
 }
@@ -158,17 +190,30 @@ fn asks_after_window(journal: &Journal, run: &str) -> Result<bool, CliError> {
 async fn back(
     rehearsal: &Rehearsal,
     sandbox: &Sandbox,
-    journal: &Journal,
+    witness: &mut Witness<'_>,
     run: &str,
     child: &mut Child,
     first: &crate::sandbox::ledger::Ledger,
     result: &mut RehearsalResult,
 ) -> Result<(), CliError> {
+    let journal = witness.journal;
     let workload = load(sandbox, rehearsal)?;
     tokio::time::sleep(SETTLE).await;
     let began = clock::now();
-    journal.say(run, &Word::Rollback { to: None }, &process::person(), Some("the rehearsal's way back"))?;
-    let finished = Some(child.wait(PATIENCE).await?);
+    if !rehearsal.by_hand {
+        journal.say(run, &Word::Rollback { to: None }, &process::person(), Some("the rehearsal's way back"))?;
+    }
+    let latest = clock::monotonic() + PATIENCE;
+    let finished = loop {
+        if let Some(code) = child.finished()? {
+            break Some(code);
+        }
+        if clock::monotonic() > latest {
+            return Err(CliError::new(Exit::Error, "the rollback did not end"));
+        }
+        witness.look(&workload);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
     tokio::time::sleep(SETTLE).await;
     let ledger = workload.stop().await;
     let source = connect(&sandbox.source.url(Role::Superuser, crate::sandbox::DATABASE)).await?;

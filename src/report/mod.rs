@@ -79,7 +79,7 @@ pub struct EventFacts {
 pub fn facts(journal: &Journal, run: &str) -> Result<Facts, CliError> {
     let entries = journal.entries(run, 0)?;
     let state = take::replay(journal, run)?;
-    let lease = journal.lease(run)?;
+    let executed = take::is_held(&journal.lease(run)?);
     let events = entries.iter().filter_map(|entry| {
         let (step, text) = words::line(entry)?;
         let by = format!("{}@{}", entry.by.user, entry.by.host);
@@ -114,7 +114,7 @@ pub fn facts(journal: &Journal, run: &str) -> Result<Facts, CliError> {
         program: state.plan.program.clone(),
         began: state.started.to_string(),
         latest: state.latest.to_string(),
-        standing: status::standing(&state, &lease),
+        standing: status::standing(&state, executed),
         writes: format!("{:?}", state.writer).to_lowercase(),
         windows: windows.collect(),
         steps: steps.collect(),

@@ -1,5 +1,6 @@
 //! Gates in a step: ask each at its interval, fold the readings, and say when all are open, or what one of them leads to.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use super::StepError;
 use crate::clock;
 use crate::executor::context::Context;
+use crate::executor::samples::{GateSample, HISTORY, Then};
 use crate::executor::state::{RunState, Side};
 use crate::gates::{self, GateContext, GateState, Progress, Reading, Verdict};
 use crate::journal::{Durability, Event, FailureKind};
@@ -34,18 +36,24 @@ struct Asked<'a> {
     next: Timestamp,
     open: bool,
     last: Option<Reading>,
+    history: VecDeque<Option<f64>>,
+    /// For the views: when the wait ends, and what follows then.
+    ends: (Timestamp, Then),
 }
 
 impl<'a> Asked<'a> {
-    fn all(cx: &'a Context, names: &'a [Name]) -> Result<Vec<Self>, StepError> {
+    fn all(cx: &'a Context, watch: &Watch<'a>, then: Then) -> Result<Vec<Self>, StepError> {
         let began = clock::now();
         let one = |name: &'a Name| {
             let gate =
                 cx.plan.gates.get(name).ok_or_else(|| StepError::broken(format!("the plan has no gate {name}")))?;
             let next = began + gate.rules().initial_delay.0;
-            Ok(Self { name, gate, state: GateState::default(), next, open: false, last: None })
+            let own = gate.rules().timeout.filter(|_| then != Then::GoOn).map_or(watch.timeout, |own| own.0);
+            let ends = (began.saturating_add(own.min(watch.timeout)).unwrap_or(Timestamp::MAX), then);
+            let (state, history) = (GateState::default(), VecDeque::new());
+            Ok(Self { name, gate, state, next, open: false, last: None, history, ends })
         };
-        names.iter().map(one).collect()
+        watch.gates.iter().map(one).collect()
     }
 
     /// Asks when it is time; gives what the reading leads to.
@@ -58,12 +66,30 @@ impl<'a> Asked<'a> {
         }
         let reading = self.measure(cx, state, watch).await;
         self.next = reading.at + self.gate.rules().interval.0;
-        let text = format!("{} {} ({})", self.name, reading.value, reading.threshold);
-        cx.sample(&format!("gate:{}", self.name), json!({ "gate": self.name, "text": text, "reading": reading }));
         let progress = self.state.step(self.gate.rules(), &reading, clock::now());
         self.open = progress == Progress::Open;
+        self.publish(cx, watch, &reading);
         self.last = Some(reading);
         Ok(Some(progress))
+    }
+
+    fn publish(&mut self, cx: &Context, watch: &Watch<'_>, reading: &Reading) {
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(reading.number);
+        let sample = GateSample {
+            step: watch.step.to_owned(),
+            gate: self.name.to_owned(),
+            text: format!("{} {} ({})", self.name, reading.value, reading.threshold),
+            reading: reading.clone(),
+            open: self.open,
+            since: self.state.passing_since,
+            until: Some(self.ends.0),
+            then: Some(self.ends.1),
+            history: self.history.iter().copied().collect(),
+        };
+        cx.sample(&format!("gate:{}", self.name), json!(sample));
     }
 
     async fn measure(&self, cx: &Context, state: &RunState, watch: &Watch<'_>) -> Reading {
@@ -121,7 +147,8 @@ impl<'a> Asked<'a> {
 
 /// Waits until all gates are open at the same time.
 pub async fn wait_open(cx: &Context, state: &RunState, watch: &Watch<'_>) -> Result<Value, StepError> {
-    let mut asked = Asked::all(cx, watch.gates)?;
+    let then = if watch.on_fail == OnFail::Rollback { Then::Rollback } else { Then::Hold };
+    let mut asked = Asked::all(cx, watch, then)?;
     let began = clock::monotonic();
     let latest = began + watch.timeout;
     loop {
@@ -147,7 +174,7 @@ pub async fn wait_open(cx: &Context, state: &RunState, watch: &Watch<'_>) -> Res
 
 /// Stays for the whole time, and all gates stay open: one that closes leads to what its rules or the step say.
 pub async fn stay_open(cx: &Context, state: &RunState, watch: &Watch<'_>) -> Result<Value, StepError> {
-    let mut asked = Asked::all(cx, watch.gates)?;
+    let mut asked = Asked::all(cx, watch, Then::GoOn)?;
     let latest = clock::monotonic() + watch.timeout;
     while clock::monotonic() < latest {
         for gate in &mut asked {
@@ -166,7 +193,7 @@ pub async fn stay_open(cx: &Context, state: &RunState, watch: &Watch<'_>) -> Res
             }
         }
         let left = latest.saturating_duration_since(clock::monotonic());
-        cx.progress(watch.step, &format!("{} s left", left.as_secs()));
+        cx.progress(watch.step, &format!("{} s left", left.as_secs_f64().ceil()));
         cx.rest(next_rest(&asked).min(left)).await?;
     }
     // Unknown is not a pass: a gate that never opened holds.

@@ -10,6 +10,7 @@ use super::gating::{Watch, stay_open, wait_open};
 use super::{Action, Description, StepError};
 use crate::clock;
 use crate::executor::context::{Context, remembered};
+use crate::executor::samples::TrafficSample;
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
@@ -156,6 +157,7 @@ impl Shift {
             cx.rest(Duration::from_millis(100)).await?;
             let after = balancer.stats().await?;
             let traffic = observed(&before, &after, balancer.from(), balancer.to());
+            self.publish(cx, of, share, traffic.total.as_ref());
             match traffic.total {
                 None => before = after,
                 Some(total) if total.requests < self.min_requests => {
@@ -186,6 +188,13 @@ impl Shift {
                 ));
             }
         }
+    }
+
+    /// For the views: what was wanted, and what arrived so far.
+    fn publish(&self, cx: &Context, of: &Move, wanted: f64, total: Option<&Observed>) {
+        let (step, traffic) = (of.step.clone(), self.traffic.clone());
+        let (seen, requests) = total.map_or((None, 0), |total| (total.share, total.requests));
+        cx.sample(&format!("traffic:{traffic}"), json!(TrafficSample { step, traffic, wanted, seen, requests }));
     }
 
     async fn stay(&self, cx: &Context, state: &RunState, of: &Move) -> Result<(), StepError> {

@@ -26,8 +26,8 @@ impl View<io::Stdout> {
     #[must_use]
     pub fn stdout(output: Output, run: &str) -> Self {
         match output {
-            Output::Plain => Self::Plain(Plain::new(io::stdout(), is_colourful())),
             Output::Json => Self::Json(Json::new(io::stdout(), run)),
+            Output::Plain | Output::Tui => Self::Plain(Plain::new(io::stdout(), is_colourful())),
         }
     }
 }
@@ -98,8 +98,10 @@ impl<W: Write> View<W> {
             if ended(&entries) {
                 return Ok(());
             }
-            for (key, (_, body)) in journal.samples(run)? {
-                if let Self::Plain(view) = self {
+            for (key, (at, body)) in journal.samples(run)? {
+                if let Self::Plain(view) = self
+                    && view.is_recent(at)
+                {
                     drop(view.show(&Published::Sample { key, body }));
                 }
             }

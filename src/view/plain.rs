@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
 
 use super::words;
 use crate::clock;
@@ -20,13 +21,21 @@ pub struct Plain<W> {
     colour: bool,
     step: Option<(String, Instant)>,
     samples: BTreeMap<String, String>,
+    /// When the step began: what was measured before is old.
+    since: Timestamp,
     last: Instant,
 }
 
 impl<W: Write> Plain<W> {
     /// A view that writes lines to `out`.
     pub fn new(out: W, colour: bool) -> Self {
-        Self { out, colour, step: None, samples: BTreeMap::new(), last: clock::monotonic() }
+        let (samples, since) = (BTreeMap::new(), Timestamp::MIN);
+        Self { out, colour, step: None, samples, since, last: clock::monotonic() }
+    }
+
+    /// Whether something was measured by the step under way.
+    pub fn is_recent(&self, at: Timestamp) -> bool {
+        at >= self.since
     }
 
     /// Shows what was published.
@@ -34,7 +43,9 @@ impl<W: Write> Plain<W> {
         match published {
             Published::Entry(entry) => self.entry(entry),
             Published::Sample { key, body } => {
-                if let Some(text) = words::sample(body) {
+                // What another step measured says nothing about this one.
+                let of_step = self.step.as_ref().is_some_and(|(step, _)| body.get("step").is_none_or(|of| of == step));
+                if let Some(text) = words::sample(body).filter(|_| of_step) {
                     self.samples.insert(key.clone(), text);
                 }
                 Ok(())
@@ -47,6 +58,7 @@ impl<W: Write> Plain<W> {
         match &entry.event {
             Event::Intent { of, .. } => {
                 self.step = Some((of.step.clone(), clock::monotonic()));
+                self.since = entry.at;
                 self.samples.clear();
             }
             Event::Done { .. } | Event::Failed { .. } | Event::Interrupted { .. } => self.step = None,

@@ -5,48 +5,59 @@ use std::fmt::Write as _;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
+use super::estimates::Estimates;
+use super::way_back::way_back;
 use super::words;
-use crate::executor::state::{RunState, Side, StepState};
-use crate::executor::take;
-use crate::journal::{Lease, Outcome};
-use crate::runbook::model::Step;
+use crate::executor::state::{RunState, Side, StepRecord, StepState};
+use crate::journal::Outcome;
+use crate::runbook::model::{Gate, Step};
 use crate::systems::pair::Heading;
 
-/// Where a run stands as a whole.
+/// Where a run stands as a whole; `executed` says whether a living executor has it.
 #[must_use]
-pub fn standing(state: &RunState, lease: &Lease) -> String {
-    let alive = take::is_held(lease);
+pub fn standing(state: &RunState, executed: bool) -> String {
     match (&state.outcome, &state.hold) {
         (Some((Outcome::Done, _)), _) => "done".into(),
         (Some((Outcome::RolledBack, _)), _) => "rolled back".into(),
         (Some((Outcome::Refused, _)), _) => "refused before anything was changed".into(),
         (None, Some(reason)) => format!("held: {reason}"),
-        (None, None) if !alive && state.passage.is_some() => {
+        (None, None) if !executed && state.passage.is_some() => {
             "NOBODY EXECUTES IT, AND IT IS INSIDE THE WINDOW: WRITES WAIT".into()
         }
-        (None, None) if !alive => "nobody executes it".into(),
+        (None, None) if !executed => "nobody executes it".into(),
         (None, None) if state.passage.is_some() => "inside the window: writes wait".into(),
         (None, None) if state.heading == Heading::Back => "rolling back".into(),
         (None, None) => asked(state).map_or_else(|| "running".into(), |(_, message)| format!("asks: {message}")),
     }
 }
 
-/// The question that waits for a yes: its step and its words.
-fn asked(state: &RunState) -> Option<(&str, &str)> {
-    state.plan.steps.iter().zip(&state.steps).find_map(|(step, record)| match (&step.step, &record.forth) {
-        (Step::Approve(approve), StepState::Applying) => Some((step.id.as_str(), approve.message.as_str())),
-        _ => None,
+/// The question that waits for a yes: what is approved by name (the step, or the approval gate), and its words.
+#[must_use]
+pub fn asked(state: &RunState) -> Option<(&str, &str)> {
+    let under_way = |record: &StepRecord| matches!(record.forth, StepState::Applying);
+    let steps = state.plan.steps.iter().zip(&state.steps).filter(|(_, record)| under_way(record));
+    steps.into_iter().find_map(|(step, _)| match &step.step {
+        Step::Approve(approve) => Some((step.id.as_str(), approve.message.as_str())),
+        other => other.gates().iter().find_map(|name| match state.plan.gates.get(name) {
+            Some(Gate::Approval(gate)) if !is_answered(state, &step.id, name) => {
+                Some((name.as_str(), gate.message.as_str()))
+            }
+            _ => None,
+        }),
     })
+}
+
+fn is_answered(state: &RunState, step: &str, gate: &str) -> bool {
+    state.approvals.contains(step) || state.approvals.contains(gate)
 }
 
 /// What a person can do next.
 #[must_use]
-pub fn next(state: &RunState, lease: &Lease, run: &str) -> String {
-    let alive = take::is_held(lease);
+pub fn next(state: &RunState, executed: bool, run: &str) -> String {
     if state.outcome.is_some() {
         return format!("pointsman report {run}");
     }
-    match (&state.hold, alive) {
+    match (&state.hold, executed) {
         (None, false) if state.passage.is_some() => format!("pointsman resume {run}, at once: it lets writes go on"),
         (Some(_), true) => format!("pointsman continue {run}, retry {run}, or rollback {run}"),
         (Some(_), false) => format!("pointsman continue {run} and then resume {run}, or rollback {run}"),
@@ -65,6 +76,7 @@ pub fn step_word(state: &RunState, position: usize) -> &'static str {
     let on = if matches!(record.back, StepState::Pending) { &record.forth } else { &record.back };
     match on {
         StepState::Pending => "",
+        StepState::Applying if state.hold.is_some() => "in doubt",
         StepState::Applying => "under way",
         StepState::Applied => "done",
         StepState::Failed(_) => "FAILED",
@@ -77,16 +89,17 @@ pub fn step_word(state: &RunState, position: usize) -> &'static str {
 
 /// The text of `pointsman status`.
 #[must_use]
-pub fn text(run: &str, state: &RunState, lease: &Lease) -> String {
+pub fn text(run: &str, state: &RunState, executed: bool, estimates: &Estimates) -> String {
     let mut text = String::new();
     let plan = &state.plan;
     let environment = plan.environment.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     let side = if state.writer == Side::Source { "source" } else { "target" };
     let _ = writeln!(text, "run      {run}");
     let _ = writeln!(text, "runbook  {}{environment}, {:?}", plan.runbook, plan.stage);
-    let _ = writeln!(text, "stands   {}", standing(state, lease));
+    let _ = writeln!(text, "stands   {}", standing(state, executed));
     let _ = writeln!(text, "writes   go to the {side}");
-    let _ = writeln!(text, "next     {}\n", next(state, lease, run));
+    let _ = writeln!(text, "rollback {}", way_back(state, executed, estimates).words);
+    let _ = writeln!(text, "next     {}\n", next(state, executed, run));
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["step", "state", "took", ""]);
     for (position, step) in plan.steps.iter().enumerate() {
@@ -108,7 +121,8 @@ pub fn text(run: &str, state: &RunState, lease: &Lease) -> String {
 
 /// The object of `pointsman status --output json`.
 #[must_use]
-pub fn object(run: &str, state: &RunState, lease: &Lease) -> Value {
+pub fn object(run: &str, state: &RunState, executed: bool, estimates: &Estimates) -> Value {
+    let back = way_back(state, executed, estimates);
     let steps: Vec<Value> = state.plan.steps.iter().enumerate().map(|(position, step)| {
         let record = &state.steps[position];
         json!({ "step": step.id, "state": step_word(state, position), "millis": record.millis, "notes": record.notes })
@@ -117,9 +131,10 @@ pub fn object(run: &str, state: &RunState, lease: &Lease) -> Value {
         "run": run,
         "runbook": state.plan.runbook,
         "environment": state.plan.environment,
-        "standing": standing(state, lease),
-        "next": next(state, lease, run),
+        "standing": standing(state, executed),
+        "next": next(state, executed, run),
         "writes": if state.writer == Side::Source { "source" } else { "target" },
+        "rollback": { "open": back.open, "words": back.words, "millis": back.millis },
         "held": state.hold,
         "outcome": state.outcome.as_ref().map(|(outcome, _)| outcome),
         "steps": steps,

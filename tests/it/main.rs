@@ -17,6 +17,7 @@ mod program;
 mod properties;
 mod reading;
 mod runbook;
+mod screen;
 mod scripts;
 mod standings;
 mod tidy;

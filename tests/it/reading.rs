@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use pointsman::clock;
 use pointsman::executor::context::Published;
-use pointsman::executor::process;
 use pointsman::gates::{Reading, Verdict};
-use pointsman::journal::{Act, Durability, Event, FailureKind, Journal, Lease, Outcome, TakeReason, Word};
+use pointsman::journal::{Act, Durability, Event, FailureKind, Journal, Outcome, TakeReason, Word};
 use pointsman::plan::show;
 use pointsman::report;
 use pointsman::systems::pair::Heading;
+use pointsman::view::estimates::Estimates;
 use pointsman::view::json::{Json, TYPES};
 use pointsman::view::plain::Plain;
 use pointsman::view::status;
@@ -162,16 +162,15 @@ fn json_lines_have_the_documented_types_and_no_other() {
     insta::with_settings!({ filters => filters }, { insta::assert_snapshot!(shown.join("\n")) });
 }
 
-fn lease(alive: bool) -> Lease {
-    Lease { epoch: 1, holder: alive.then(process::this), renewed: clock::now() }
-}
-
 #[test]
 fn the_status_of_every_standing() {
     let mut text = String::new();
     for (name, told) in standings() {
         let alive = ["copying", "inside the window", "asking", "rolling back"].contains(&name);
-        text.push_str(&format!("======== {name}\n{}\n", status::text("the-run", &told.state(), &lease(alive))));
+        text.push_str(&format!(
+            "======== {name}\n{}\n",
+            status::text("the-run", &told.state(), alive, &Estimates::default())
+        ));
     }
     let filters = [(r" +\n", "\n")];
     insta::with_settings!({ filters => filters }, { insta::assert_snapshot!(text) });
@@ -180,7 +179,7 @@ fn the_status_of_every_standing() {
 #[test]
 fn the_status_as_json() {
     let told = standings().into_iter().find(|(name, _)| *name == "window left").unwrap().1;
-    let object = status::object("the-run", &told.state(), &lease(false));
+    let object = status::object("the-run", &told.state(), false, &Estimates::default());
     insta::assert_snapshot!(serde_json::to_string_pretty(&object).unwrap());
 }
 
