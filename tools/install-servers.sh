@@ -22,7 +22,8 @@
 #   old      bookworm  PostgreSQL 15, PgBouncer 1.18, HAProxy 2.6
 #   mysql    sid       MySQL
 #   mariadb  bookworm  MariaDB 10.11
-#   extra    bookworm  tmux, Redis
+#   extra    bookworm  Redis
+#   tmux     bookworm  tmux, for the tests of the terminal screen
 #   pt       sid       Percona Toolkit with its own perl
 #
 # Environment: DEBIAN_MIRROR, DEBIAN_SECURITY and DEBIAN_KEYRING override where packages come from and what proves
@@ -67,9 +68,10 @@ recipe() { # group
     old)      echo "bookworm : postgresql-15 postgresql-client-15 pgbouncer haproxy" ;;
     mysql)    echo "sid : mysql-server-core mysql-client-core" ;;
     mariadb)  echo "bookworm : mariadb-server-core mariadb-client-core" ;;
-    extra)    echo "bookworm : redis-server redis-tools tmux" ;;
+    extra)    echo "bookworm : redis-server redis-tools" ;;
+    tmux)     echo "bookworm : tmux" ;;
     pt)       echo "sid : percona-toolkit perl libdbd-mysql-perl libterm-readkey-perl" ;;
-    *) log "there is no group '$1'; there are: new pg17 old mysql mariadb extra pt"; exit 2 ;;
+    *) log "there is no group '$1'; there are: new pg17 old mysql mariadb extra tmux pt"; exit 2 ;;
   esac
 }
 
@@ -338,7 +340,7 @@ paths() {
     MYSQLD mysql/usr/sbin/mysqld MYSQL mysql/usr/bin/mysql MYSQLDUMP mysql/usr/bin/mysqldump MYSQL_BASEDIR mysql/usr \
     MARIADBD mariadb/usr/sbin/mariadbd MARIADB mariadb/usr/bin/mariadb MARIADB_BASEDIR mariadb/usr \
     MARIADB_INSTALL_DB mariadb/usr/bin/mariadb-install-db \
-    REDIS_SERVER extra/usr/bin/redis-server REDIS_CLI extra/usr/bin/redis-cli TMUX extra/usr/bin/tmux PT bin/pt
+    REDIS_SERVER extra/usr/bin/redis-server REDIS_CLI extra/usr/bin/redis-cli TMUX_PROGRAM tmux/usr/bin/tmux PT bin/pt
 }
 
 path_lines() { # (name, path below PREFIX)...

@@ -19,6 +19,7 @@ mod pgbouncer;
 mod preflight;
 mod sandbox;
 mod schema_copy;
+mod screen;
 mod servers;
 mod support_preflight;
 mod support_proxies;

@@ -82,3 +82,28 @@ fn servers_that_the_environment_names_are_taken_and_nothing_is_installed() -> Re
     assert!(lines.contains(&format!("PG_NEWEST_BIN={}\n", newest.display())), "{lines}");
     Ok(())
 }
+
+/// The tests of the terminal screen find tmux where the environment names it, and say so where nobody has it.
+#[test]
+fn tmux_is_taken_from_the_environment() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let named = folder.path().join("my-tmux");
+    program(&named)?;
+    let mut command = script("servers.sh");
+    command.env("TMUX_PROGRAM", &named).env("POINTSMAN_SERVERS", "/dev/null/nothing-can-be-installed-here");
+    for (name, file) in [("PG16_BIN", "16"), ("PG17_BIN", "17")] {
+        for server in ["postgres", "initdb", "pg_dump"] {
+            program(&folder.path().join(file).join(server))?;
+        }
+        command.env(name, folder.path().join(file));
+    }
+    command.env("PGBOUNCER_NEW", &named).env("HAPROXY_NEW", &named);
+    let output = command.output()?;
+    let lines = String::from_utf8(output.stdout)?;
+    assert!(
+        lines.contains(&format!("TMUX_PROGRAM={}\n", named.display())),
+        "{lines}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}

@@ -182,6 +182,12 @@ impl Scene {
         self.must(code, &self.run_words()).await
     }
 
+    /// What the program wants in its environment.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let state = ("POINTSMAN_STATE".to_owned(), self.journal.path().display().to_string());
+        self.env.clone().into_iter().chain([state]).collect()
+    }
+
     /// The newest run.
     pub fn id(&self) -> String {
         self.journal.find(None).unwrap().id
