@@ -125,8 +125,7 @@ impl<K: Kind> Sandbox<K> {
         let pgbouncers = build.pgbouncers(source.port()).await?;
         let fronts = build.fronts::<K>(source.port(), target.port()).await?;
         let doors = doors::<K>(&pgbouncers, &fronts, &build.passwords);
-        let (app_old, app_new) =
-            tokio::try_join!(build.app("old", doors.first()), build.app("new", doors.last()))?;
+        let (app_old, app_new) = tokio::try_join!(build.app("old", doors.first()), build.app("new", doors.last()))?;
         let haproxies = build.haproxies(&app_old, &app_new).await?;
         Ok(Self { source, target, pgbouncers, fronts, app_old, app_new, haproxies, notes, folder })
     }
@@ -277,7 +276,11 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn from<K: Kind>(servers: &Servers, options: &SandboxOptions, notes: &mut Vec<String>) -> Result<Self, SandboxError> {
+    fn from<K: Kind>(
+        servers: &Servers,
+        options: &SandboxOptions,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, SandboxError> {
         let mut near = |side: &str, wanted: u32| {
             let program = servers.near::<K>(wanted)?;
             if !K::programs(servers).contains_key(&wanted) {

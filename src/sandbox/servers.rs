@@ -185,7 +185,8 @@ fn find_postgres(named: &BTreeMap<String, PathBuf>) -> BTreeMap<u32, Program> {
 /// Basedirs that are named, and where packages put theirs. MariaDB's packages call its server `mysqld` too.
 fn find_basedirs(named: &BTreeMap<String, PathBuf>, kind: &str, server: &str) -> BTreeMap<u32, Program> {
     let named = named.iter().filter(|(key, _)| key.starts_with(kind) && key.ends_with("_BASEDIR"));
-    let packaged = ["/usr", "/usr/local", "/usr/local/mysql", "/opt/homebrew", "/opt/homebrew/opt/mysql"].map(PathBuf::from);
+    let packaged =
+        ["/usr", "/usr/local", "/usr/local/mysql", "/opt/homebrew", "/opt/homebrew/opt/mysql"].map(PathBuf::from);
     let mut found = BTreeMap::new();
     for path in named.map(|(_, folder)| folder.clone()).chain(packaged) {
         let Some(text) = find_server(&path, server).and_then(|server| said_of(&server, "--version")) else { continue };
@@ -228,10 +229,11 @@ fn said_of(program: &Path, flag: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The first word that begins with a digit, up to what is not a number: "PgBouncer 1.26.1", "18.6 (Debian ...)".
+/// The first word that begins with a digit, up to what its packagers add: "PgBouncer 1.26.1", "18.6 (Debian ...)".
 fn parse_version(text: &str) -> Option<Vec<u32>> {
     let word = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-    let numbers: Vec<u32> = word.split(['.', '-']).map_while(|part| part.parse().ok()).collect();
+    let word = word.split('-').next()?;
+    let numbers: Vec<u32> = word.split('.').map_while(|part| part.parse().ok()).collect();
     (!numbers.is_empty()).then_some(numbers)
 }
 
@@ -246,6 +248,7 @@ mod tests {
         assert_eq!(parse_version("HAProxy version 2.6.12-1+deb12u3 2025/10/03"), Some(vec![2, 6, 12]));
         let mariadb = "/usr/sbin/mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)";
         assert_eq!(parse_version(mariadb), Some(vec![10, 11, 19]));
+        assert_eq!(parse_version("/x/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))"), Some(vec![9, 7, 4]));
         assert_eq!(parse_version("command not found"), None);
     }
 

@@ -97,7 +97,10 @@ impl<const MARIADB: bool> Kind for Family<MARIADB> {
 
     fn env(source: &Server<Self>) -> Vec<(String, String)> {
         let dump = program(&source.start.program.path, if MARIADB { "mariadb-dump" } else { "mysqldump" });
-        vec![(if MARIADB { "POINTSMAN_MARIADB_DUMP" } else { "POINTSMAN_MYSQLDUMP" }.into(), dump.display().to_string())]
+        vec![(
+            if MARIADB { "POINTSMAN_MARIADB_DUMP" } else { "POINTSMAN_MYSQLDUMP" }.into(),
+            dump.display().to_string(),
+        )]
     }
 
     fn look_around(source: &Server<Self>, target: &Server<Self>) -> String {

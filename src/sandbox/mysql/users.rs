@@ -8,12 +8,12 @@ use mysql_async::OptsBuilder;
 use super::{Flavour, MysqlClient, settings};
 use crate::sandbox::{DATABASE, Passwords, Role, SandboxError, server::StartServer, shop::Refusal};
 
-/// Whether the server talks to clients: a login that it refuses is an answer too.
+/// Whether the server talks to clients: that it refuses this login, before there are users, is an answer too.
 pub(super) async fn knock(start: &StartServer, port: u16) -> Result<(), SandboxError> {
     let url = start.passwords.mysql_url(Role::Superuser, port, "mysql");
     match MysqlClient::open(&url).await {
         Ok(_) => Ok(()),
-        Err(refusal) if refusal.words.starts_with("ERROR 1045") || refusal.words.starts_with("ERROR 1698") => Ok(()),
+        Err(refusal) if ["ERROR 1045", "ERROR 1130"].iter().any(|code| refusal.words.starts_with(code)) => Ok(()),
         Err(refusal) => Err(refusal.at("connect to a new server")),
     }
 }
@@ -29,12 +29,14 @@ pub(super) async fn create(flavour: Flavour, start: &StartServer, data: &Path) -
 }
 
 fn sql(flavour: Flavour, passwords: &Passwords) -> String {
-    let user = |role: Role| format!("CREATE USER '{}'@'%' IDENTIFIED BY '{}';\n", role.mysql_name(), passwords.of(role));
+    let user =
+        |role: Role| format!("CREATE USER '{}'@'%' IDENTIFIED BY '{}';\n", role.mysql_name(), passwords.of(role));
     let users = [Role::Superuser, Role::Mover, Role::App, Role::App2].map(user).concat();
     let root = passwords.of(Role::Superuser);
-    let more = if flavour == Flavour::Mariadb { MARIADB_MOVER } else { MYSQL_MOVER };
+    let mariadb = flavour == Flavour::Mariadb;
+    let (more, first) = if mariadb { (MARIADB_MOVER, MARIADB_FIRST_USERS) } else { (MYSQL_MOVER, "") };
     format!(
-        "SET SESSION sql_log_bin = 0;\n{users}\
+        "SET SESSION sql_log_bin = 0;\n{first}{users}\
          GRANT ALL PRIVILEGES ON *.* TO 'root'@'%' WITH GRANT OPTION;\n\
          GRANT {MOVER}{more} ON *.* TO 'mover'@'%' WITH GRANT OPTION;\n\
          CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4;\n\
@@ -49,3 +51,6 @@ const MOVER: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCE
                      SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER";
 const MYSQL_MOVER: &str = ", CREATE ROLE, DROP ROLE";
 const MARIADB_MOVER: &str = ", DELETE HISTORY";
+/// Without names to resolve, its first start makes users of addresses, who would go before those of `%`.
+const MARIADB_FIRST_USERS: &str =
+    "DELETE FROM mysql.global_priv WHERE user = '' OR user = 'root' AND host <> 'localhost';\nFLUSH PRIVILEGES;\n";

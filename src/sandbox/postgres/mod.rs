@@ -13,13 +13,13 @@ use async_trait::async_trait;
 use rustix::process::Signal;
 use tokio_postgres::Client;
 
+pub use super::server::{StartServer, TlsFiles};
 use super::{
     Passwords, Program, Role, SandboxError, Servers, db, owner,
     process::{self, EndWith, Spawn},
     roles,
     server::{Kind, Server},
 };
-pub use super::server::{StartServer, TlsFiles};
 
 /// The kind.
 #[derive(Debug, Clone, Copy)]

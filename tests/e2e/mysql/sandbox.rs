@@ -170,7 +170,8 @@ async fn mariadb_crashes_hangs_and_probes() {
 async fn a_new_target_has_no_transaction_of_its_own() {
     let sandbox = Sandbox::<Mysql>::of(options::<Mysql>()).await.unwrap();
     let (source, target) = (&sandbox.source, &sandbox.target);
-    let (source, target) = (source.connect(Role::Superuser).await.unwrap(), target.connect(Role::Superuser).await.unwrap());
+    let (source, target) =
+        (source.connect(Role::Superuser).await.unwrap(), target.connect(Role::Superuser).await.unwrap());
     assert_eq!(target.value("SELECT @@GLOBAL.gtid_executed").await.unwrap().as_deref(), Some(""));
     assert_ne!(source.value("SELECT @@GLOBAL.gtid_executed").await.unwrap().as_deref(), Some(""));
     let uuids = [&source, &target].map(|db| db.value("SELECT @@server_uuid"));
