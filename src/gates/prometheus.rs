@@ -1,5 +1,5 @@
 //! The answer of Prometheus to an instant query. The answer carries the time at which the query was evaluated, not
-//! that of the samples, so their own times are asked for beside it; and how far back it may look is said with it.
+//! that of the samples, which may be minutes old; so their own times are asked for beside it.
 //! <https://prometheus.io/docs/prometheus/latest/querying/api/>
 
 use std::collections::BTreeMap;
@@ -119,7 +119,7 @@ impl Answer {
 
 async fn ask(gate: &PrometheusGate, query: &str, at: Option<f64>) -> Result<Answer, String> {
     let base = secret::resolve(&gate.url).map_err(|error| error.to_string())?;
-    let url = address(base.expose(), query, gate, at)?;
+    let url = address(base.expose(), query, at)?;
     let mut headers = Vec::new();
     for (name, value) in &gate.headers {
         headers.push((name.as_str(), secret::resolve(value).map_err(|error| error.to_string())?));
@@ -128,12 +128,11 @@ async fn ask(gate: &PrometheusGate, query: &str, at: Option<f64>) -> Result<Answ
     read(status, &body)
 }
 
-fn address(base: &str, query: &str, gate: &PrometheusGate, at: Option<f64>) -> Result<Url, String> {
+fn address(base: &str, query: &str, at: Option<f64>) -> Result<Url, String> {
     let mut url = Url::parse(base).map_err(|_| "its url is not http://host:port".to_owned())?;
     let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
     url.set_path(&path);
-    let back = gate.max_age.0.as_secs_f64().to_string();
-    url.query_pairs_mut().append_pair("query", query).append_pair("lookback_delta", &back);
+    url.query_pairs_mut().append_pair("query", query);
     if let Some(at) = at {
         url.query_pairs_mut().append_pair("time", &at.to_string());
     }
@@ -257,11 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn the_address_keeps_prefix_and_parameters_and_says_how_far_to_look_back() {
-        let url = address("http://u:p@h/prom/?dedup=true", "a{b=\"c\"}", &gate(None, None), Some(1.5)).unwrap();
-        assert_eq!(
-            url.as_str(),
-            "http://u:p@h/prom/api/v1/query?dedup=true&query=a%7Bb%3D%22c%22%7D&lookback_delta=120&time=1.5"
-        );
+    fn the_address_keeps_prefix_and_parameters() {
+        let url = address("http://u:p@h/prom/?dedup=true", "a{b=\"c\"}", Some(1.5)).unwrap();
+        assert_eq!(url.as_str(), "http://u:p@h/prom/api/v1/query?dedup=true&query=a%7Bb%3D%22c%22%7D&time=1.5");
     }
 }
