@@ -74,7 +74,15 @@ pub struct Reading {
 impl Reading {
     fn new(verdict: Verdict, value: impl Into<String>, threshold: &str) -> Self {
         let value = value.into();
-        Self { verdict, value, number: None, threshold: threshold.to_owned(), detail: None, at: clock::now(), early: false }
+        Self {
+            verdict,
+            value,
+            number: None,
+            threshold: threshold.to_owned(),
+            detail: None,
+            at: clock::now(),
+            early: false,
+        }
     }
 
     /// A value that is known: passes or fails.

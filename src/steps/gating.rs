@@ -103,7 +103,13 @@ impl<'a> Asked<'a> {
         }
         let heading = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
         let flow = cx.plan.pair.as_ref().map(|pair| Flow { pair, heading });
-        let context = GateContext { world: &cx.world, flow, sessions: &cx.sessions, baselines: &cx.baselines, since: Some(self.began) };
+        let context = GateContext {
+            world: &cx.world,
+            flow,
+            sessions: &cx.sessions,
+            baselines: &cx.baselines,
+            since: Some(self.began),
+        };
         gates::measure(self.gate, &context).await
     }
 

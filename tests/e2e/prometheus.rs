@@ -57,7 +57,7 @@ impl Prometheus {
     }
 
     fn gate(&self, query: &str, more: Value) -> Gate {
-        gate(&self.url, query, more)
+        gate(&self.url, query, &more)
     }
 
     async fn has(&self, query: &str) {
@@ -80,7 +80,7 @@ async fn serve(app: Router) -> u16 {
     port
 }
 
-fn gate(url: &str, query: &str, more: Value) -> Gate {
+fn gate(url: &str, query: &str, more: &Value) -> Gate {
     let mut shape = json!({ "url": url, "query": query });
     shape.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(json!({ "prometheus": shape })).unwrap()
@@ -88,11 +88,12 @@ fn gate(url: &str, query: &str, more: Value) -> Gate {
 
 async fn look(gate: &Gate) -> Reading {
     let (world, sessions, baselines) = (World::default(), Sessions::default(), Baselines::default());
-    measure(gate, &GateContext { world: &world, flow: None, sessions: &sessions, baselines: &baselines, since: None }).await
+    measure(gate, &GateContext { world: &world, flow: None, sessions: &sessions, baselines: &baselines, since: None })
+        .await
 }
 
 fn millis_ago(secs: i64) -> i64 {
-    jiff::Timestamp::now().as_millisecond() - secs * 1000
+    pointsman::clock::now().as_millisecond() - secs * 1000
 }
 
 #[tokio::test]
@@ -121,8 +122,12 @@ async fn a_query_is_judged_and_silence_is_no_pass() {
     }
     let gate = prometheus.gate("queue_depth", json!({ "max": 1 }));
     let context = (World::default(), Sessions::default(), Baselines::default());
-    let context = GateContext { world: &context.0, flow: None, sessions: &context.1, baselines: &context.2, since: None };
-    assert_eq!(describe(&gate, &context)[1], format!("GET {}/api/v1/query query=timestamp(queue_depth)", prometheus.url));
+    let context =
+        GateContext { world: &context.0, flow: None, sessions: &context.1, baselines: &context.2, since: None };
+    assert_eq!(
+        describe(&gate, &context)[1],
+        format!("GET {}/api/v1/query query=timestamp(queue_depth)", prometheus.url)
+    );
 
     prometheus.server.kill();
     let reading = look(&gate).await;
