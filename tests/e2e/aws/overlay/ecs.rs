@@ -141,11 +141,11 @@ impl Overlay for Ecs {
         }
         let mut state = self.lock();
         let body = match asked.action.as_str() {
-            "DescribeServices" => state.describe_services(&asked.parameters),
+            "DescribeServices" => Ok(state.describe_services(&asked.parameters)),
             "UpdateService" => state.update_service(&asked.parameters),
-            "ListTasks" => state.list_tasks(&asked.parameters),
-            "DescribeTasks" => state.describe_tasks(&asked.parameters),
-            "RunTask" => state.run_task(&asked.parameters),
+            "ListTasks" => Ok(state.list_tasks(&asked.parameters)),
+            "DescribeTasks" => Ok(state.describe_tasks(&asked.parameters)),
+            "RunTask" => Ok(state.run_task(&asked.parameters)),
             "StopTask" => state.stop_task(&asked.parameters),
             _ => return None,
         };
@@ -169,13 +169,13 @@ impl State {
         name == self.service
     }
 
-    fn describe_services(&mut self, asked: &Value) -> Answer {
+    fn describe_services(&mut self, asked: &Value) -> Value {
         let named = asked["services"].as_array().cloned().unwrap_or_default();
         if !named.iter().any(|name| self.is_ours(name)) {
-            return Ok(json!({ "services": [], "failures": [{ "reason": "MISSING" }] }));
+            return json!({ "services": [], "failures": [{ "reason": "MISSING" }] });
         }
         self.go_on();
-        Ok(json!({ "services": [self.described()], "failures": [] }))
+        json!({ "services": [self.described()], "failures": [] })
     }
 
     /// A rollout makes progress when somebody looks.
@@ -271,7 +271,7 @@ impl State {
     }
 
     /// The service's tasks belong to the deployment that has them running.
-    fn list_tasks(&self, asked: &Value) -> Answer {
+    fn list_tasks(&self, asked: &Value) -> Value {
         let of_service = asked["serviceName"].as_str().is_some() || asked["family"].as_str().is_some();
         let arns: Vec<String> = if of_service {
             self.running().map(|(_, arn)| arn).collect()
@@ -280,7 +280,7 @@ impl State {
             let ours = self.tasks.iter().filter(|task| by.is_none() || task.started_by.as_deref() == by);
             ours.map(|task| task.arn.clone()).collect()
         };
-        Ok(json!({ "taskArns": arns }))
+        json!({ "taskArns": arns })
     }
 
     fn running(&self) -> impl Iterator<Item = (&Deployment, String)> {
@@ -291,7 +291,7 @@ impl State {
         })
     }
 
-    fn describe_tasks(&mut self, asked: &Value) -> Answer {
+    fn describe_tasks(&mut self, asked: &Value) -> Value {
         let named: Vec<String> = serde_json::from_value(asked["tasks"].clone()).unwrap_or_default();
         let ends_with = |arn: &str, name: &str| arn == name || arn.rsplit('/').next() == Some(name);
         let (mut tasks, mut failures) = (Vec::new(), Vec::new());
@@ -304,16 +304,16 @@ impl State {
                 None => failures.push(json!({ "arn": name, "reason": "MISSING" })),
             }
         }
-        Ok(json!({ "tasks": tasks, "failures": failures }))
+        json!({ "tasks": tasks, "failures": failures })
     }
 
-    fn run_task(&mut self, asked: &Value) -> Answer {
+    fn run_task(&mut self, asked: &Value) -> Value {
         let token = asked["clientToken"].as_str().map(str::to_owned);
         if let Some(known) = self.tasks.iter().find(|task| token.is_some() && task.token == token) {
-            return Ok(json!({ "tasks": [known.described()], "failures": [] }));
+            return json!({ "tasks": [known.described()], "failures": [] });
         }
         if self.fate == Fate::NotPlaced {
-            return Ok(json!({ "tasks": [], "failures": [{ "reason": "RESOURCE:CPU" }] }));
+            return json!({ "tasks": [], "failures": [{ "reason": "RESOURCE:CPU" }] });
         }
         let arn = self.arn("task", &format!("one-off-{}", self.next));
         self.next += 1;
@@ -331,7 +331,7 @@ impl State {
         };
         let answer = json!({ "tasks": [task.described()], "failures": [] });
         self.tasks.push(task);
-        Ok(answer)
+        answer
     }
 
     fn stop_task(&mut self, asked: &Value) -> Answer {

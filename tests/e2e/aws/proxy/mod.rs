@@ -223,10 +223,8 @@ impl Shared {
         let fault =
             lock(&self.planted).iter_mut().filter_map(|one| one.takes(&asked).then(|| one.fault.clone())).last();
         let end = self.with_fault(fault, &asked, request).await;
-        if let End::Reply(reply) = &end {
-            if let Some(call) = lock(&self.calls).get_mut(number) {
-                call.status = Some(reply.status);
-            }
+        if let (End::Reply(reply), Some(call)) = (&end, lock(&self.calls).get_mut(number)) {
+            call.status = Some(reply.status);
         }
         end
     }
