@@ -57,7 +57,7 @@ impl Prometheus {
     }
 
     fn gate(&self, query: &str, more: Value) -> Gate {
-        gate(&self.url, query, &more)
+        gate(&self.url, query, more)
     }
 
     async fn has(&self, query: &str) {
@@ -80,9 +80,10 @@ async fn serve(app: Router) -> u16 {
     port
 }
 
-fn gate(url: &str, query: &str, more: &Value) -> Gate {
+fn gate(url: &str, query: &str, more: Value) -> Gate {
     let mut shape = json!({ "url": url, "query": query });
-    shape.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let Value::Object(more) = more else { panic!("{more} is no map") };
+    shape.as_object_mut().unwrap().extend(more);
     serde_json::from_value(json!({ "prometheus": shape })).unwrap()
 }
 
