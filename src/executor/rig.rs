@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 
 use crate::systems::Result;
+use crate::systems::aws::{self, Aws};
 use crate::systems::pgbouncer::{Pooler, Switch};
 use crate::systems::postgres::{Access, Session, setup};
 use crate::systems::world::World;
@@ -65,6 +66,11 @@ impl Rig {
         let pooler = Arc::new(Pooler::connect(name, &self.world.pgbouncer(name)?).await?);
         poolers.insert(name.to_owned(), Arc::clone(&pooler));
         Ok(pooler)
+    }
+
+    /// The clients of a system of AWS, for changes too. The first time, the account is looked at.
+    pub async fn aws(&self, name: &str) -> Result<Aws> {
+        self.world.aws(name, aws::Access::ReadWrite).await
     }
 
     /// Makes a new epoch the only one that may change the databases, in every session that is open.
