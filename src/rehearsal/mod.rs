@@ -74,7 +74,11 @@ pub async fn rehearse<K: Kind>(
     };
     let front = if K::POOLED { "pooler" } else { "load balancer of connections" };
     say(&format!("starting the sandbox: source, target, {front}, load balancer, two application instances"));
-    let sandbox = Sandbox::<K>::of(options).await?;
+    let mut sandbox = Sandbox::<K>::of(options).await?;
+    if is_before_aws(&rehearsal.runbook)? {
+        say("starting AWS before it: two emulators, and a load balancer that follows the weights they hold");
+        sandbox.put_aws_before().await?;
+    }
     sandbox.notes().iter().for_each(|note| say(&format!("note: {note}")));
     let mut result = RehearsalResult::new(rehearsal, &sandbox);
     say(&format!("{}; {} clients write {} times a second", result.between(), CLIENTS.0 + CLIENTS.1, rehearsal.rate));
@@ -102,6 +106,12 @@ pub async fn rehearse<K: Kind>(
     result.take_steps(&journal, (CLIENTS.0 + CLIENTS.1) as u64)?;
     result.report = write_report(&journal, &forward.run, &rehearsal.folder)?;
     Ok((result, sandbox))
+}
+
+/// Whether the runbook's traffic is that of AWS.
+fn is_before_aws(runbook: &Path) -> Result<bool, CliError> {
+    let systems = crate::runbook::load(runbook, None)?.runbook.systems;
+    Ok(systems.values().any(|system| system.kind() == "alb"))
 }
 
 fn load<K: Kind>(sandbox: &Sandbox<K>, rehearsal: &Rehearsal) -> Result<Workload, CliError> {
