@@ -99,6 +99,7 @@ pub const IDS: &[&str] = &[
     "settings-meaning",
     "settings-of-roles",
     "settings-tuning",
+    "slot-privilege",
     "standby",
     "subscription-privilege",
     "superuser-sessions",
