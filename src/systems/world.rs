@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::address::Address;
 use super::postgres::Database;
 use super::{Certainty, DriverError, Result};
 use crate::runbook::model::{Haproxy, Name, Pgbouncer, Postgres, Redirect, System};
@@ -26,6 +27,11 @@ impl World {
             Some(System::Postgres(spec)) => Ok(Database { name: name.to_owned(), spec: Postgres::clone(spec) }),
             other => Err(Self::wrong(name, "postgres", other)),
         }
+    }
+
+    /// Where poolers and applications reach a database: its `address`, else what its URL says.
+    pub fn address(&self, name: &str) -> Result<Address> {
+        self.postgres(name)?.address()
     }
 
     /// The pooler of this name.

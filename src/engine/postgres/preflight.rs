@@ -1,7 +1,8 @@
 //! What the preflight looks at: both databases and the poolers.
 
 use crate::plan::Plan;
-use crate::preflight::{self, Finding, PoolerFacts, Wanted};
+use crate::preflight::Finding;
+use crate::preflight::postgres::{self as preflight, PoolerFacts, Wanted};
 use crate::runbook::model::{Pgbouncer, Promote, Step, System};
 use crate::systems;
 use crate::systems::pgbouncer::{Instance, Pooler};
@@ -40,8 +41,10 @@ fn wanted(plan: &Plan) -> Wanted {
 
 async fn pooler_facts(plan: &Plan) -> systems::Result<Vec<PoolerFacts>> {
     let mut facts = Vec::new();
-    for name in plan.endpoints() {
-        let spec = World::new(plan.systems.clone()).pgbouncer(name)?;
+    let world = World::new(plan.systems.clone());
+    let pooled = |name: &&String| matches!(plan.systems.get(*name), Some(System::Pgbouncer(_)));
+    for name in plan.endpoints().iter().filter(pooled) {
+        let spec = world.pgbouncer(name)?;
         for instance in Pooler::connect(name, &spec).await?.instances() {
             facts.push(instance_facts(name, &spec, instance).await?);
         }

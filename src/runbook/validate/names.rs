@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
 use crate::runbook::diagnostics::suggest;
-use crate::runbook::model::{Gate, Step};
+use crate::runbook::model::{Gate, Holds, Step, System};
 
 pub(super) fn check(check: &mut Check<'_>) {
     well_formed(check);
@@ -81,21 +81,51 @@ fn systems_of_steps(check: &mut Check<'_>) {
             Step::Shift(step) => check.system(&format!("{path}/traffic"), &step.traffic, "haproxy"),
             Step::Freeze(step) => {
                 check.system(&format!("{path}/database"), &step.database, "postgres");
-                poolers(check, &format!("{path}/through"), &step.through);
+                endpoints(check, &format!("{path}/through"), &step.through, can_hold);
             }
-            Step::Switch(step) => poolers(check, &format!("{path}/endpoints"), &step.endpoints),
+            Step::Switch(step) => endpoints(check, &format!("{path}/endpoints"), &step.endpoints, is_endpoint),
             Step::Sql(step) => check.system(&format!("{path}/system"), &step.system, "postgres"),
             _ => {}
         }
     }
 }
 
-fn poolers(check: &mut Check<'_>, path: &str, names: &[String]) {
+fn is_endpoint(system: &System) -> bool {
+    system.endpoint().is_some()
+}
+
+fn can_hold(system: &System) -> bool {
+    system.endpoint().is_some_and(|manner| manner.holds != Holds::Nothing)
+}
+
+fn endpoints(check: &mut Check<'_>, path: &str, names: &[String], fits: fn(&System) -> bool) {
     for (n, name) in names.iter().enumerate() {
         let path = format!("{path}/{n}");
-        check.system(&path, name, "pgbouncer");
+        endpoint(check, &path, name, fits);
         if names[..n].contains(name) {
             check.error(&path, "named-twice", &format!("`{name}` is named twice here"), "name it once");
+        }
+    }
+}
+
+fn endpoint(check: &mut Check<'_>, path: &str, name: &str, fits: fn(&System) -> bool) {
+    let systems = &check.runbook.systems;
+    let poisoned = check.is_poisoned(&format!("/systems/{name}"));
+    let able = systems.iter().filter(|(_, system)| fits(system)).map(|(name, _)| name.as_str());
+    match systems.get(name) {
+        Some(system) if fits(system) || poisoned => {}
+        Some(system) => {
+            let kind = system.kind();
+            let message = match system.endpoint() {
+                None => format!("`{name}` is a {kind}: no endpoint that can be led to another database"),
+                Some(_) => format!("`{name}` is a {kind}, which can't hold its clients"),
+            };
+            let remedy = suggest(name, able);
+            check.error(path, "wrong-system", &message, remedy);
+        }
+        None => {
+            let remedy = suggest(name, systems.keys().map(String::as_str));
+            check.error(path, "unknown-system", &format!("there is no system `{name}`"), remedy);
         }
     }
 }
