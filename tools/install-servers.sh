@@ -217,7 +217,11 @@ fetch_group() { # group, suite, package...
   rm -rf "$work"
   trim "$dir"
   rm -rf "${PREFIX:?}/$g"; mv "$dir" "$PREFIX/$g"
-  if [ "$g" = patchelf ]; then keep_patchelf; else link_group "$g"; fi
+  case $g in
+    patchelf)   wrap patchelf usr/bin/patchelf patchelf ;;
+    prometheus) wrap prometheus usr/bin/prometheus bin/prometheus ;;
+    *)          link_group "$g" ;;
+  esac
   log "$g: ready in $((SECONDS - start)) s ($(ls_servers "$g"))"
 }
 
@@ -240,13 +244,16 @@ loader_of() { # group folder
   log "$1: no ld.so in it"; return 1
 }
 
-# patchelf can't patch the libraries it runs on: it is started through its own ld.so instead.
-keep_patchelf() {
-  cat > "$PREFIX/patchelf/patchelf" <<RUN
+# patchelf can't patch the libraries it runs on, and what it does to a Go program crashes: these are started through the
+# group's own ld.so instead.
+wrap() { # group, program below it, wrapper below it
+  local dir=$PREFIX/$1
+  mkdir -p "$(dirname "$dir/$3")"
+  cat > "$dir/$3" <<RUN
 #!/bin/sh
-exec "$(loader_of "$PREFIX/patchelf")" --library-path "$PREFIX/patchelf/usr/lib/x86_64-linux-gnu:$PREFIX/patchelf/lib/x86_64-linux-gnu" "$PREFIX/patchelf/usr/bin/patchelf" "\$@"
+exec "$(loader_of "$dir")" --library-path "$dir/usr/lib/x86_64-linux-gnu:$dir/lib/x86_64-linux-gnu" "$dir/$2" "\$@"
 RUN
-  chmod +x "$PREFIX/patchelf/patchelf"
+  chmod +x "$dir/$3"
 }
 
 # Makes every ELF program of the group use the group's own ld.so and libraries.
@@ -357,7 +364,7 @@ paths() {
     MARIADBD mariadb/usr/sbin/mariadbd MARIADB mariadb/usr/bin/mariadb MARIADB_BASEDIR mariadb/usr \
     MARIADB_INSTALL_DB mariadb/usr/bin/mariadb-install-db \
     REDIS_SERVER extra/usr/bin/redis-server REDIS_CLI extra/usr/bin/redis-cli TMUX_PROGRAM tmux/usr/bin/tmux PT bin/pt \
-    PROMETHEUS prometheus/usr/bin/prometheus
+    PROMETHEUS prometheus/bin/prometheus
 }
 
 path_lines() { # (name, path below PREFIX)...

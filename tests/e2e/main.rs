@@ -18,6 +18,7 @@ mod given;
 mod haproxy;
 mod pgbouncer;
 mod preflight;
+mod prometheus;
 mod sandbox;
 mod schema_copy;
 mod screen;
