@@ -1,3 +1,3 @@
-//! MySQL and MariaDB: the sandbox, and whole cutovers by the real program.
+//! MySQL and MariaDB: the sandbox.
 
 mod sandbox;
