@@ -29,7 +29,7 @@
 #   pt       sid       Percona Toolkit with its own perl
 #
 # Environment: DEBIAN_MIRROR, DEBIAN_SECURITY and DEBIAN_KEYRING override where packages come from and what proves
-# that they are Debian's.
+# that they are Debian's. Without them the host's apt is asked; on Ubuntu both come from packages of its own archive.
 # Needs apt-get, dpkg-deb and flock on amd64: Debian or Ubuntu.
 # Prints, and writes to PREFIX/paths.env, NAME=path lines. Exit: 0 done, 1 nothing could be installed, 2 not here.
 set -euo pipefail
@@ -107,33 +107,46 @@ choose_mirror() {
   repositories=$(host_repositories)
   MIRROR=${DEBIAN_MIRROR:-$(first_uri Debian '^[a-z]+://[^/]*debian[^/]*/debian$' <<< "$repositories")}
   SECURITY=${DEBIAN_SECURITY:-$(first_uri Debian-Security 'debian-security$' <<< "$repositories")}
+  [ -n "$MIRROR" ] || MIRROR=$(mirror_of_templates)
   [ -n "$MIRROR" ] && return
-  echo "install-servers: this machine's apt names no Debian archive (Ubuntu's is another one); nothing was installed." >&2
-  echo "  Set DEBIAN_MIRROR (and DEBIAN_SECURITY) to the URL of a Debian archive and run it again, or name installed" >&2
-  echo "  servers (PG15_BIN, PG18_BIN, ...), or use docker compose -f docker-compose.test.yml up -d" >&2
-  exit 2
+  not_here "this machine's apt names no Debian archive (Ubuntu's is another one), and its package
+python-apt-common, which does, could not be had (has \`apt-get update\` ever run here?). Nothing was downloaded. Or name an archive:
+    DEBIAN_MIRROR=URL make servers      (and DEBIAN_SECURITY=URL for its security updates)"
+}
+
+# Ubuntu's own signed archive has a list of other distributions' archives as a package, which many machines have.
+mirror_of_templates() {
+  local file mirror
+  file=$(own_file python-apt-common usr/share/python-apt/templates/Debian.info) || return 0
+  mirror=$(sed -n 's,^BaseURI: *\(.*[^/]\)/*$,\1,p' "$file" | head -n 1)
+  # What is fetched is signed: a machine without authorities for https takes http.
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || mirror=${mirror/#https:/http:}
+  [ -z "$mirror" ] || log "this machine's apt names no Debian archive: taking $mirror, which python-apt-common names"
+  echo "$mirror"
+}
+
+# Path of the first of a package's files that is there: on this machine, or fetched from its own archive.
+own_file() { # package, file...
+  local dir=$PREFIX/own/$1 package=$1 file
+  shift
+  for file in "${@/#//}"; do if [ -r "$file" ]; then echo "$file"; return; fi; done
+  if [ ! -d "$dir/usr" ]; then
+    log "fetching the package $package from this machine's own archive"
+    rm -rf "$dir"; mkdir -p "$dir/deb"
+    ( cd "$dir/deb" && apt-get -qq -o APT::Sandbox::User= download "$package" && dpkg-deb -x ./*.deb .. ) >&2 || return 1
+  fi
+  for file in "${@/#/$dir/}"; do if [ -r "$file" ]; then echo "$file"; return; fi; done
+  return 1
 }
 
 # Ubuntu does not have Debian's keys at hand, but its own signed archive has them as a package.
 choose_keyring() {
-  local file
   KEYRING=${DEBIAN_KEYRING:-}
   if [ -n "$KEYRING" ]; then
     [ -r "$KEYRING" ] || not_here "DEBIAN_KEYRING names $KEYRING, which cannot be read"
     return
   fi
-  for file in {"","$PREFIX/keyring"}/usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
-    if [ -r "$file" ]; then KEYRING=$file; return; fi
-  done
-  log "this machine lacks Debian's keys: fetching the package debian-archive-keyring from its own archive"
-  rm -rf "$PREFIX/keyring"; mkdir -p "$PREFIX/keyring/deb"
-  if ( cd "$PREFIX/keyring/deb" && apt-get -qq -o APT::Sandbox::User= download debian-archive-keyring ) >&2; then
-    dpkg-deb -x "$PREFIX"/keyring/deb/*.deb "$PREFIX/keyring"
-    for file in "$PREFIX"/keyring/usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
-      if [ -r "$file" ]; then KEYRING=$file; return; fi
-    done
-  fi
-  rm -rf "$PREFIX/keyring"
+  if KEYRING=$(own_file debian-archive-keyring usr/share/keyrings/debian-archive-keyring.{gpg,pgp}); then return; fi
   not_here "Debian's packages cannot be verified without its keys, so nothing was downloaded. Install them first:
     sudo apt-get update && sudo apt-get install debian-archive-keyring      (on Ubuntu it is in universe)"
 }

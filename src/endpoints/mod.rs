@@ -112,10 +112,14 @@ pub trait Endpoint: Send + Sync {
         Ok(None)
     }
 
+    /// Waits, for a moment, until those whom it held have gone on: what we send ourselves does not stand among them.
+    async fn clients_first(&self) {}
+
     /// After a switch: clients that go through it arrive. Says what was seen.
     async fn clients_follow(&self, cx: &Context, arriving: &str) -> Outcome<String> {
         let name = self.name();
         let Some(url) = self.probe() else { return Ok(format!("{name} has no `probe` to write through")) };
+        self.clients_first().await;
         cx.engine().canary(cx, name, url, arriving).await.map_err(|error| {
             let failure = error.into_failure();
             let message = failure.message;

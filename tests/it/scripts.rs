@@ -37,6 +37,42 @@ fn without_apt_the_installer_names_the_other_ways() -> Result<(), Box<dyn Error>
     Ok(())
 }
 
+/// An apt that knows Ubuntu's archive only, and gives a package of it; nothing else can be had.
+const UBUNTU: &str = r#"#!/bin/bash
+case "$*" in
+  *indextargets*) echo "Ubuntu http://archive.example/ubuntu" ;;
+  *download\ python-apt-common*)
+    mkdir -p tree/DEBIAN tree/usr/share/python-apt/templates
+    printf 'Package: python-apt-common\nVersion: 1\nArchitecture: all\nMaintainer: m\nDescription: d\n' > tree/DEBIAN/control
+    printf 'Suite: {series}\nBaseURI: http://mirror.example/debian/\n' > tree/usr/share/python-apt/templates/Debian.info
+    dpkg-deb --build tree p.deb > /dev/null ;;
+  *) echo "no network" >&2; exit 100 ;;
+esac
+"#;
+
+#[test]
+fn on_ubuntu_the_installer_finds_debians_archive_in_a_package_of_ubuntu() -> Result<(), Box<dyn Error>> {
+    let here = |path: &str| Path::new(path).exists();
+    if !here("/usr/bin/dpkg-deb") || here("/usr/share/python-apt/templates/Debian.info") {
+        println!("not tried: this machine has no dpkg-deb, or the file itself");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let apt = folder.path().join("apt-get");
+    std::fs::write(&apt, UBUNTU)?;
+    std::fs::set_permissions(&apt, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH")?);
+    let mut command = script("install-servers.sh");
+    command.arg(folder.path().join("servers")).env("PATH", path);
+    for name in ["DEBIAN_MIRROR", "DEBIAN_SECURITY", "DEBIAN_KEYRING"] {
+        command.env_remove(name);
+    }
+    let output = command.output()?;
+    assert_ne!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("taking http://mirror.example/debian,"), "{}", stderr(&output));
+    Ok(())
+}
+
 #[test]
 fn a_wrong_server_in_the_environment_is_named() -> Result<(), Box<dyn Error>> {
     for (name, what) in [("PG15_BIN", "is not a folder with postgres"), ("HAPROXY_NEW", "is not a program")] {
