@@ -2,6 +2,7 @@
 //! everything that only one kind of database knows lies behind [`Engine`]. A runbook's pair is of one kind, and
 //! [`of`] gives its engine.
 
+pub mod mysql;
 pub mod postgres;
 
 use async_trait::async_trait;
@@ -17,7 +18,10 @@ use crate::runbook::model::{Promote, Replicate, ReplicationLag, Sql, SqlGate, Sy
 use crate::steps::{Description, Observation, StepError};
 use crate::systems;
 use crate::systems::comparison::Comparison;
+use crate::systems::mysql::Flavour;
 use crate::systems::pair::{Flow, Heading};
+use crate::systems::pgbouncer::Address;
+use crate::systems::world::World;
 
 /// What is sent, and where to: `(system, statement)`.
 pub type Lines = Vec<(String, String)>;
@@ -29,6 +33,9 @@ pub type Outcome<T = Value> = Result<T, StepError>;
 pub trait Engine: Send + Sync {
     /// A version as people write it: `PostgreSQL 18`.
     fn version(&self, version: i32) -> String;
+
+    /// Where poolers, load balancers and applications reach a database: its `address`, else what its URL says.
+    fn address(&self, world: &World, side: &str) -> systems::Result<Address>;
 
     /// Looks at both databases through read-only sessions and makes every choice of the plan.
     async fn choose(&self, plan: &Plan, replicate: &Replicate) -> systems::Result<Choices>;
@@ -142,8 +149,22 @@ pub enum Oldest {
 
 /// The engine of a database; PostgreSQL's, where none is meant, since it was the only one in the beginning.
 #[must_use]
-pub fn of(_system: Option<&System>) -> &'static dyn Engine {
-    &postgres::Postgres
+pub fn of(system: Option<&System>) -> &'static dyn Engine {
+    match system {
+        Some(System::Mysql(_)) => &mysql::Mysql(Flavour::Mysql),
+        Some(System::Mariadb(_)) => &mysql::Mysql(Flavour::Mariadb),
+        _ => &postgres::Postgres,
+    }
+}
+
+/// What a runbook's `address` says.
+fn named_address(side: &str, named: &str, dbname: Option<String>) -> systems::Result<Address> {
+    let unusable = || {
+        let reason = format!("{named} is not host:port");
+        systems::DriverError::new(side, "read its address", reason, systems::Certainty::NotSent)
+    };
+    let (host, port) = named.rsplit_once(':').ok_or_else(unusable)?;
+    Ok(Address { host: host.to_owned(), port: port.parse().map_err(|_| unusable())?, dbname })
 }
 
 /// The engine of a plan's pair.

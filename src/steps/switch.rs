@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use super::{Action, Description, StepError};
 use crate::clock;
+use crate::engine;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::Move;
 use crate::plan::Plan;
 use crate::runbook::model::Switch;
+use crate::systems::DriverError;
 use crate::systems::pair::Heading;
 use crate::systems::pgbouncer::{Address, Pooler, needs_kill};
-use crate::systems::postgres::Database;
 use crate::systems::world::World;
-use crate::systems::{Certainty, DriverError};
 
 #[async_trait]
 impl Action for Switch {
@@ -72,27 +72,9 @@ fn major(cx: &Context, side: &str) -> Result<u32, StepError> {
     Ok(u32::try_from(cx.choices(side)?.version / 10_000).unwrap_or(0))
 }
 
-/// Where poolers and applications reach a database: its `address`, else what its URL says.
+/// Where poolers and applications reach a database.
 pub fn address(world: &World, side: &str) -> Result<Address, DriverError> {
-    let database = world.postgres(side)?;
-    let dbname = database.config()?.get_dbname().map(str::to_owned);
-    if let Some(named) = &database.spec.address {
-        let unusable =
-            || DriverError::new(side, "read its address", format!("{named} is not host:port"), Certainty::NotSent);
-        let (host, port) = named.rsplit_once(':').ok_or_else(unusable)?;
-        return Ok(Address { host: host.to_owned(), port: port.parse().map_err(|_| unusable())?, dbname });
-    }
-    from_url(&database, dbname)
-}
-
-fn from_url(database: &Database, dbname: Option<String>) -> Result<Address, DriverError> {
-    let config = database.config()?;
-    let host = match config.get_hosts().first() {
-        Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
-        Some(tokio_postgres::config::Host::Unix(folder)) => folder.display().to_string(),
-        None => "localhost".to_owned(),
-    };
-    Ok(Address { host, port: config.get_ports().first().copied().unwrap_or(5432), dbname })
+    engine::of(world.get(side)).address(world, side)
 }
 
 /// Whether a PgBouncer that tracks parameters has to drop its clients on this way; see `needs_kill`.

@@ -3,6 +3,7 @@
 
 pub mod comparison;
 pub mod haproxy;
+pub mod mysql;
 pub mod pair;
 pub mod pgbouncer;
 pub mod postgres;

@@ -2,6 +2,8 @@
 
 use indexmap::IndexMap;
 
+use super::mysql;
+use super::mysql::Flavour;
 use super::postgres::Database;
 use super::{Certainty, DriverError, Result};
 use crate::runbook::model::{Haproxy, Name, Pgbouncer, Postgres, Redirect, System};
@@ -26,6 +28,16 @@ impl World {
             Some(System::Postgres(spec)) => Ok(Database { name: name.to_owned(), spec: Postgres::clone(spec) }),
             other => Err(Self::wrong(name, "postgres", other)),
         }
+    }
+
+    /// The MySQL or MariaDB server of this name.
+    pub fn mysql(&self, name: &str) -> Result<mysql::Database> {
+        let (flavour, spec) = match self.systems.get(name) {
+            Some(System::Mysql(spec)) => (Flavour::Mysql, spec),
+            Some(System::Mariadb(spec)) => (Flavour::Mariadb, spec),
+            other => return Err(Self::wrong(name, "mysql or mariadb", other)),
+        };
+        Ok(mysql::Database { name: name.to_owned(), flavour, spec: spec.clone() })
     }
 
     /// The pooler of this name.
