@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod endpoints;
 pub mod engine;
 pub mod error;
 pub mod executor;

@@ -20,8 +20,6 @@ use crate::systems;
 use crate::systems::comparison::Comparison;
 use crate::systems::mysql::Flavour;
 use crate::systems::pair::{Flow, Heading};
-use crate::systems::pgbouncer::Address;
-use crate::systems::world::World;
 
 /// What is sent, and where to: `(system, statement)`.
 pub type Lines = Vec<(String, String)>;
@@ -33,9 +31,6 @@ pub type Outcome<T = Value> = Result<T, StepError>;
 pub trait Engine: Send + Sync {
     /// A version as people write it: `PostgreSQL 18`.
     fn version(&self, version: i32) -> String;
-
-    /// Where poolers, load balancers and applications reach a database: its `address`, else what its URL says.
-    fn address(&self, world: &World, side: &str) -> systems::Result<Address>;
 
     /// Looks at both databases through read-only sessions and makes every choice of the plan.
     async fn choose(&self, plan: &Plan, replicate: &Replicate) -> systems::Result<Choices>;
@@ -155,16 +150,6 @@ pub fn of(system: Option<&System>) -> &'static dyn Engine {
         Some(System::Mariadb(_)) => &mysql::Mysql(Flavour::Mariadb),
         _ => &postgres::Postgres,
     }
-}
-
-/// What a runbook's `address` says.
-fn named_address(side: &str, named: &str, dbname: Option<String>) -> systems::Result<Address> {
-    let unusable = || {
-        let reason = format!("{named} is not host:port");
-        systems::DriverError::new(side, "read its address", reason, systems::Certainty::NotSent)
-    };
-    let (host, port) = named.rsplit_once(':').ok_or_else(unusable)?;
-    Ok(Address { host: host.to_owned(), port: port.parse().map_err(|_| unusable())?, dbname })
 }
 
 /// The engine of a plan's pair.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::{try_join, try_join_all};
 use tokio::sync::Mutex;
 
+use crate::endpoints::{self, Endpoint};
 use crate::runbook::model::System;
 use crate::systems::Result;
 use crate::systems::mysql;
-use crate::systems::pgbouncer::{Pooler, Switch};
 use crate::systems::postgres::{Access, Session, setup};
 use crate::systems::world::World;
 
@@ -21,8 +21,7 @@ pub struct Rig {
     epoch: AtomicU64,
     postgres: Mutex<HashMap<String, Arc<Session>>>,
     mysql: Mutex<HashMap<String, Arc<mysql::Session>>>,
-    poolers: Mutex<HashMap<String, Arc<Pooler>>>,
-    switches: Mutex<HashMap<String, Switch>>,
+    endpoints: Mutex<HashMap<String, Arc<dyn Endpoint>>>,
 }
 
 impl Rig {
@@ -35,8 +34,7 @@ impl Rig {
             epoch: AtomicU64::new(epoch),
             postgres: Mutex::default(),
             mysql: Mutex::default(),
-            poolers: Mutex::default(),
-            switches: Mutex::default(),
+            endpoints: Mutex::default(),
         }
     }
 
@@ -69,19 +67,19 @@ impl Rig {
     pub async fn forget(&self) {
         self.postgres.lock().await.clear();
         self.mysql.lock().await.clear();
-        self.poolers.lock().await.clear();
-        self.switches.lock().await.clear();
+        self.endpoints.lock().await.clear();
     }
 
-    /// The pooler of this name: admin consoles of all its instances.
-    pub async fn pooler(&self, name: &str) -> Result<Arc<Pooler>> {
-        let mut poolers = self.poolers.lock().await;
-        if let Some(pooler) = poolers.get(name) {
-            return Ok(Arc::clone(pooler));
+    /// The endpoint of this name, with every connection open, and with what was made ready for the window.
+    pub async fn endpoint(&self, name: &str) -> Result<Arc<dyn Endpoint>> {
+        let mut endpoints = self.endpoints.lock().await;
+        if let Some(endpoint) = endpoints.get(name) {
+            return Ok(Arc::clone(endpoint));
         }
-        let pooler = Arc::new(Pooler::connect(name, &self.world.pgbouncer(name)?).await?);
-        poolers.insert(name.to_owned(), Arc::clone(&pooler));
-        Ok(pooler)
+        let endpoint = endpoints::open(&self.world, name)?;
+        endpoint.warm().await?;
+        endpoints.insert(name.to_owned(), Arc::clone(&endpoint));
+        Ok(endpoint)
     }
 
     /// Makes a new epoch the only one that may change the databases, in every session that is open.
@@ -94,26 +92,16 @@ impl Rig {
         try_join(raised, try_join_all(more)).await.map(drop)
     }
 
-    /// Keeps a pooler's switch that was made ready before the window.
-    pub async fn keep_switch(&self, pooler: &str, switch: Switch) {
-        self.switches.lock().await.insert(pooler.to_owned(), switch);
-    }
-
-    /// The switch that was made ready, once.
-    pub async fn take_switch(&self, pooler: &str) -> Option<Switch> {
-        self.switches.lock().await.remove(pooler)
-    }
-
     /// Opens everything that a window needs.
-    pub async fn warm(&self, databases: &[&str], poolers: &[String]) -> Result<()> {
+    pub async fn warm(&self, databases: &[&str], endpoints: &[String]) -> Result<()> {
         for database in databases {
             match self.world.get(database) {
                 Some(System::Mysql(_) | System::Mariadb(_)) => drop(self.mysql(database).await?),
                 _ => drop(self.postgres(database).await?),
             }
         }
-        for pooler in poolers {
-            self.pooler(pooler).await?;
+        for endpoint in endpoints {
+            self.endpoint(endpoint).await?;
         }
         Ok(())
     }

@@ -198,11 +198,11 @@ impl Plan {
         })
     }
 
-    /// The endpoints that `switch` points at the other side.
+    /// The endpoints that the window's `switch` points at the other side.
     #[must_use]
     pub fn endpoints(&self) -> &[Name] {
-        self.steps
-            .iter()
+        let mut inside = self.steps.iter().filter(|step| step.window.is_some());
+        inside
             .find_map(|step| match &step.step {
                 Step::Switch(switch) => Some(switch.endpoints.as_slice()),
                 _ => None,

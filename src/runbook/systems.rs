@@ -34,6 +34,44 @@ impl System {
             Self::Haproxy(_) => "haproxy",
         }
     }
+
+    /// How it takes part in a cutover as an endpoint: a thing that clients go through, or read, to find their database.
+    #[must_use]
+    pub const fn endpoint(&self) -> Option<Manner> {
+        match self {
+            Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
+            Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_) | Self::Haproxy(_) => None,
+        }
+    }
+}
+
+/// How an endpoint takes part in a cutover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// What it can do with its clients while writes wait.
+    pub holds: Holds,
+    /// Where its `switch` may stand.
+    pub place: Place,
+}
+
+/// What an endpoint can do with its clients while writes wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// They wait and see no error.
+    Wait,
+    /// They are disconnected, and what they send meanwhile waits or is refused.
+    Drain,
+    /// Nothing: it only says where the database is.
+    Nothing,
+}
+
+/// Where the `switch` of an endpoint may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Inside a window: it takes effect at once.
+    Inside,
+    /// Before or after it: clients follow within minutes.
+    Outside,
 }
 
 /// A PostgreSQL database, version 15 to 18.

@@ -1,4 +1,4 @@
-//! `freeze`: hold the clients in the poolers, then fence the side that is left. The token and the positions that the
+//! `freeze`: hold the clients in the endpoints, then fence the side that is left. The token and the positions that the
 //! later steps need are taken in the same round trip as the fence.
 
 use std::time::Duration;
@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 
 use super::{Action, Description, StepError};
 use crate::clock;
+use crate::endpoints;
 use crate::engine;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::Move;
 use crate::plan::Plan;
-use crate::runbook::model::Freeze;
+use crate::runbook::model::{Freeze, Holds};
 use crate::systems::pair::Heading;
-use crate::systems::pgbouncer::statements;
+use crate::systems::world::World;
 
 #[async_trait]
 impl Action for Freeze {
@@ -26,17 +27,20 @@ impl Action for Freeze {
         let leaving = pair.leaving(way);
         let (stop, mut undo) = engine::of_plan(plan).describe_stop(plan, way, self.limit_ms());
         let mut apply = Vec::new();
-        for pooler in &self.through {
-            let Ok(spec) = crate::systems::world::World::new(plan.systems.clone()).pgbouncer(pooler) else { continue };
-            apply.push((pooler.clone(), statements::pause(&spec.database)));
-            undo.push((pooler.clone(), statements::set_login_retry(spec.login_retry)));
-            undo.push((pooler.clone(), statements::resume(&spec.database)));
+        let world = World::new(plan.systems.clone());
+        for name in &self.through {
+            let Ok(endpoint) = endpoints::open(&world, name) else { continue };
+            apply.extend(endpoint.describe_hold().into_iter().map(|line| (name.clone(), line)));
+            undo.extend(endpoint.describe_release().into_iter().map(|line| (name.clone(), line)));
         }
         apply.extend(stop);
+        let waits = |name: &String| endpoints::manner(&world, name).is_some_and(|manner| manner.holds == Holds::Wait);
         let clients = if self.through.is_empty() {
             "clients of the database are disconnected and refused until the switch: they see errors"
-        } else {
+        } else if self.through.iter().all(waits) {
             "clients of the poolers wait; those that go round them are disconnected and refused"
+        } else {
+            "clients are disconnected once, and what they send until the switch waits or is refused: they see errors"
         };
         Description {
             summary: format!("Stop writes on {leaving}: hold the clients, fence the database, write the barrier"),
@@ -48,7 +52,7 @@ impl Action for Freeze {
 
     async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
         let paused_at = clock::now();
-        self.pause(cx).await?;
+        self.hold(cx).await?;
         let paused_ms = millis_since(paused_at);
         let barrier = cx.engine().stop_writes(cx, state, of, self.limit_ms()).await?;
         Ok(json!({ "barrier": barrier, "paused_at": paused_at, "pause_ms": paused_ms }))
@@ -57,7 +61,7 @@ impl Action for Freeze {
     /// The thaw: the stream is switched on again and the fence lifted in one transaction, then the clients go on.
     async fn undo(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
         cx.engine().thaw(cx, state, of).await?;
-        self.resume(cx).await?;
+        self.release(cx).await?;
         Ok(json!({ "thawed_at": clock::now() }))
     }
 }
@@ -67,24 +71,20 @@ impl Freeze {
         u64::try_from(self.pause_timeout.0.as_millis()).unwrap_or(500)
     }
 
-    /// Pauses every instance of every pooler at the same time. One that is not granted in time leads to all of them
+    /// Holds the clients of every endpoint at the same time. One that is not granted in time leads to all of them
     /// being let go again, by the undo of this step.
-    async fn pause(&self, cx: &Context) -> Result<(), StepError> {
+    async fn hold(&self, cx: &Context) -> Result<(), StepError> {
         cx.still_mine()?;
-        let poolers = try_join_all(self.through.iter().map(|name| cx.rig.pooler(name))).await?;
-        try_join_all(poolers.iter().map(|pooler| pooler.pause(self.pause_timeout.0))).await?;
+        let endpoints = try_join_all(self.through.iter().map(|name| cx.rig.endpoint(name))).await?;
+        try_join_all(endpoints.iter().map(|endpoint| endpoint.hold(self.pause_timeout.0))).await?;
         Ok(())
     }
 
-    /// Lets the clients of every pooler go on; all are tried, whatever one of them says. A login that the pause or the
-    /// fence made fail must not keep them waiting any longer.
-    async fn resume(&self, cx: &Context) -> Result<(), StepError> {
+    /// Lets the clients of every endpoint go on; all are tried, whatever one of them says.
+    async fn release(&self, cx: &Context) -> Result<(), StepError> {
         cx.still_mine()?;
-        let outcomes = join_all(self.through.iter().map(|name| async move {
-            let pooler = cx.rig.pooler(name).await?;
-            pooler.open_doors().await
-        }))
-        .await;
+        let outcomes =
+            join_all(self.through.iter().map(|name| async move { cx.rig.endpoint(name).await?.release().await })).await;
         outcomes.into_iter().collect::<Result<Vec<()>, _>>()?;
         Ok(())
     }

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::gating::{Watch, wait_open};
-use super::switch::address;
 use super::{Action, Description, StepError};
+use crate::endpoints::Route;
 use crate::engine;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
-use crate::journal::{FailureKind, Move};
+use crate::journal::Move;
 use crate::plan::Plan;
 use crate::runbook::model::{OnFail, Window};
 use crate::systems::pair::Heading;
@@ -65,36 +65,10 @@ impl Window {
         let pair = cx.pair()?;
         cx.rig.warm(&[&pair.source, &pair.target], cx.plan.endpoints()).await?;
         cx.engine().look_before(cx, of.way).await?;
-        self.ready_poolers(cx, pair.leaving(of.way), pair.arriving(of.way)).await?;
-        cx.engine().arm(cx, state, of).await
-    }
-
-    /// Every pooler leads to the side that is left, is not paused, and its change is made ready.
-    async fn ready_poolers(&self, cx: &Context, leaving: &str, arriving: &str) -> Result<(), StepError> {
-        let (here, there) = (address(&cx.world, leaving)?, address(&cx.world, arriving)?);
+        let route = Route::of(&cx.plan, &cx.world, of.way)?;
         for name in cx.plan.endpoints() {
-            let pooler = cx.rig.pooler(name).await?;
-            for (instance, entry) in pooler.instances().iter().zip(pooler.entries().await?) {
-                if entry.paused {
-                    let message = format!("{} is paused already: its clients wait", instance.name());
-                    return Err(StepError::told(
-                        FailureKind::Refused,
-                        message,
-                        Some("RESUME it, or find out who paused it"),
-                    ));
-                }
-                if entry.host.as_deref() != Some(here.host.as_str()) || entry.port != here.port {
-                    let message = format!("{} does not lead to {leaving} ({here}): {entry}", instance.name());
-                    return Err(StepError::told(
-                        FailureKind::Refused,
-                        message,
-                        Some("give the database its `address` as the pooler knows it"),
-                    ));
-                }
-            }
-            pooler.learn_versions().await?;
-            cx.rig.keep_switch(name, pooler.prepare(&there)?).await;
+            cx.rig.endpoint(name).await?.prepare(&route).await?;
         }
-        Ok(())
+        cx.engine().arm(cx, state, of).await
     }
 }

@@ -1,6 +1,7 @@
 //! Drivers: how to talk to each kind of outside system. They know no policy: what to do with an answer is decided in
 //! `steps`, `gates` and `executor`.
 
+pub mod address;
 pub mod comparison;
 pub mod haproxy;
 pub mod mysql;

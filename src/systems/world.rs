@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::address::Address;
 use super::mysql;
 use super::mysql::Flavour;
 use super::postgres::Database;
@@ -27,6 +28,14 @@ impl World {
         match self.systems.get(name) {
             Some(System::Postgres(spec)) => Ok(Database { name: name.to_owned(), spec: Postgres::clone(spec) }),
             other => Err(Self::wrong(name, "postgres", other)),
+        }
+    }
+
+    /// Where poolers and applications reach a database: its `address`, else what its URL says.
+    pub fn address(&self, name: &str) -> Result<Address> {
+        match self.systems.get(name) {
+            Some(System::Mysql(_) | System::Mariadb(_)) => self.mysql(name)?.address(),
+            _ => self.postgres(name)?.address(),
         }
     }
 

@@ -135,7 +135,7 @@ async fn objects(source: &Session, schemas: &[String]) -> Result<String> {
          (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA IN ({listed}))"
     );
     let rows = source.rows("count views, routines, triggers and events", &sql).await?;
-    let numbers: Vec<String> = rows.into_iter().flatten().map(|value| value.unwrap_or_default()).collect();
+    let numbers: Vec<String> = rows.into_iter().flatten().map(Option::unwrap_or_default).collect();
     let words = ["views", "routines", "triggers", "events"];
     Ok(numbers.iter().zip(words).map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", "))
 }

@@ -2,7 +2,6 @@
 //! neither starts nor stops any replication. What keeps rows from going round in a circle is that each transaction
 //! keeps the id of the server that it was made on, and that only one side is ever open for writes.
 
-mod address;
 mod choose;
 mod preflight;
 mod verify;
@@ -22,8 +21,6 @@ use crate::systems;
 use crate::systems::comparison::Comparison;
 use crate::systems::mysql::{Flavour, Version};
 use crate::systems::pair::{Flow, Heading};
-use crate::systems::pgbouncer::Address;
-use crate::systems::world::World;
 
 /// The engine of both flavours.
 pub struct Mysql(pub Flavour);
@@ -37,10 +34,6 @@ impl Engine for Mysql {
     fn version(&self, version: i32) -> String {
         let (major, minor) = Version(version).series();
         format!("{} {major}.{minor}", self.0.name())
-    }
-
-    fn address(&self, world: &World, side: &str) -> systems::Result<Address> {
-        address::address(world, side)
     }
 
     async fn choose(&self, plan: &Plan, replicate: &Replicate) -> systems::Result<Choices> {

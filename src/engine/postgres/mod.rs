@@ -1,6 +1,5 @@
 //! PostgreSQL 15 to 18: two logical streams whose points are set inside the window.
 
-mod address;
 mod arm;
 mod carried;
 mod choose;
@@ -32,9 +31,7 @@ use crate::steps::{Description, Observation, new_token};
 use crate::systems;
 use crate::systems::comparison::Comparison;
 use crate::systems::pair::{Flow, Heading};
-use crate::systems::pgbouncer::Address;
 use crate::systems::postgres::{Session, setup, stream};
-use crate::systems::world::World;
 use replicate::Replication;
 
 /// The engine of PostgreSQL.
@@ -44,10 +41,6 @@ pub struct Postgres;
 impl Engine for Postgres {
     fn version(&self, version: i32) -> String {
         format!("PostgreSQL {}", version / 10_000)
-    }
-
-    fn address(&self, world: &World, side: &str) -> systems::Result<Address> {
-        address::address(world, side)
     }
 
     async fn choose(&self, plan: &Plan, replicate: &Replicate) -> systems::Result<Choices> {

@@ -40,8 +40,10 @@ fn wanted(plan: &Plan) -> Wanted {
 
 async fn pooler_facts(plan: &Plan) -> systems::Result<Vec<PoolerFacts>> {
     let mut facts = Vec::new();
-    for name in plan.endpoints() {
-        let spec = World::new(plan.systems.clone()).pgbouncer(name)?;
+    let world = World::new(plan.systems.clone());
+    let pooled = |name: &&String| matches!(plan.systems.get(*name), Some(System::Pgbouncer(_)));
+    for name in plan.endpoints().iter().filter(pooled) {
+        let spec = world.pgbouncer(name)?;
         for instance in Pooler::connect(name, &spec).await?.instances() {
             facts.push(instance_facts(name, &spec, instance).await?);
         }

@@ -88,10 +88,8 @@ impl<'a> Check<'a> {
 
     /// Looks a database up, of whatever kind.
     fn database(&mut self, path: &str, name: &str) {
-        let kind = match self.runbook.systems.get(name).map(System::kind) {
-            Some(kind @ ("mysql" | "mariadb")) => kind,
-            _ => "postgres",
-        };
+        let kind = self.runbook.systems.get(name).map(System::kind);
+        let kind = kind.filter(|kind| matches!(*kind, "mysql" | "mariadb")).unwrap_or("postgres");
         self.system(path, name, kind);
     }
 

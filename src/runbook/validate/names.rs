@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
 use crate::runbook::diagnostics::suggest;
-use crate::runbook::model::{Fence, Freeze, Gate, Step, System};
+use crate::runbook::model::{Fence, Freeze, Gate, Holds, Step, System};
 
 /// Kinds of systems that are databases.
 const DATABASES: [&str; 3] = ["postgres", "mysql", "mariadb"];
@@ -86,9 +86,9 @@ fn systems_of_steps(check: &mut Check<'_>) {
             Step::Freeze(step) => {
                 check.database(&format!("{path}/database"), &step.database);
                 fence(check, &path, step);
-                poolers(check, &format!("{path}/through"), &step.through);
+                endpoints(check, &format!("{path}/through"), &step.through, can_hold);
             }
-            Step::Switch(step) => poolers(check, &format!("{path}/endpoints"), &step.endpoints),
+            Step::Switch(step) => endpoints(check, &format!("{path}/endpoints"), &step.endpoints, is_endpoint),
             Step::Sql(step) => check.database(&format!("{path}/system"), &step.system),
             _ => {}
         }
@@ -122,12 +122,42 @@ fn fence(check: &mut Check<'_>, path: &str, step: &Freeze) {
     }
 }
 
-fn poolers(check: &mut Check<'_>, path: &str, names: &[String]) {
+fn is_endpoint(system: &System) -> bool {
+    system.endpoint().is_some()
+}
+
+fn can_hold(system: &System) -> bool {
+    system.endpoint().is_some_and(|manner| manner.holds != Holds::Nothing)
+}
+
+fn endpoints(check: &mut Check<'_>, path: &str, names: &[String], fits: fn(&System) -> bool) {
     for (n, name) in names.iter().enumerate() {
         let path = format!("{path}/{n}");
-        check.system(&path, name, "pgbouncer");
+        endpoint(check, &path, name, fits);
         if names[..n].contains(name) {
             check.error(&path, "named-twice", &format!("`{name}` is named twice here"), "name it once");
+        }
+    }
+}
+
+fn endpoint(check: &mut Check<'_>, path: &str, name: &str, fits: fn(&System) -> bool) {
+    let systems = &check.runbook.systems;
+    let poisoned = check.is_poisoned(&format!("/systems/{name}"));
+    let able = systems.iter().filter(|(_, system)| fits(system)).map(|(name, _)| name.as_str());
+    match systems.get(name) {
+        Some(system) if fits(system) || poisoned => {}
+        Some(system) => {
+            let kind = system.kind();
+            let message = match system.endpoint() {
+                None => format!("`{name}` is a {kind}: no endpoint that can be led to another database"),
+                Some(_) => format!("`{name}` is a {kind}, which can't hold its clients"),
+            };
+            let remedy = suggest(name, able);
+            check.error(path, "wrong-system", &message, remedy);
+        }
+        None => {
+            let remedy = suggest(name, systems.keys().map(String::as_str));
+            check.error(path, "unknown-system", &format!("there is no system `{name}`"), remedy);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The order of the steps: refused when it can't be safe.
 
 use super::Check;
-use crate::runbook::model::{Freeze, Replicate, Step, Switch, UndoProgram, UndoSql, Window};
+use crate::runbook::model::{Freeze, Holds, Place, Replicate, Step, Switch, System, UndoProgram, UndoSql, Window};
 
 /// What a window does, in this order, each once.
 const WINDOW: [&str; 5] = ["freeze", "drain", "sequences", "promote", "switch"];
@@ -34,9 +34,45 @@ fn position(steps: &[(String, &Step)], kind: &str) -> Option<usize> {
 fn outside_of_a_window(check: &mut Check<'_>) {
     for (path, step) in outer(check) {
         let kind = step.kind();
-        if WINDOW.contains(&kind) {
+        if let Step::Switch(switch) = step {
+            switch_outside(check, &path, switch);
+        } else if WINDOW.contains(&kind) {
             let message = format!("`{kind}` stands outside of a window: nothing would bound how long writes wait");
             check.error(&path, "outside-window", &message, "move it into `window: { budget: …, steps: [ … ] }`");
+        }
+    }
+}
+
+/// How an endpoint takes part, where the name is that of one.
+fn place(check: &Check<'_>, name: &str) -> Option<Place> {
+    check.runbook.systems.get(name).and_then(System::endpoint).map(|manner| manner.place)
+}
+
+/// A `switch` of its own is for endpoints whose clients follow within minutes.
+fn switch_outside(check: &mut Check<'_>, path: &str, switch: &Switch) {
+    if switch.endpoints.is_empty() {
+        let message = "`switch` stands outside of a window and names no endpoint";
+        return check.error(path, "outside-window", message, "move it into the window, or name `endpoints`");
+    }
+    for (n, name) in switch.endpoints.iter().enumerate() {
+        if place(check, name) == Some(Place::Inside) {
+            let message =
+                format!("`{name}` is switched outside of a window: its clients would write to both databases");
+            let remedy = format!("name `{name}` in the `switch` of the window");
+            check.error(&format!("{path}/endpoints/{n}"), "outside-window", &message, remedy);
+        }
+    }
+}
+
+/// Inside a window nothing is waited for that takes minutes.
+fn switch_inside(check: &mut Check<'_>, path: &str, switch: &Switch) {
+    for (n, name) in switch.endpoints.iter().enumerate() {
+        if place(check, name) == Some(Place::Outside) {
+            let message =
+                format!("clients follow `{name}` within minutes, and inside of a window writes would wait for it");
+            let remedy =
+                format!("add `- switch: {{ endpoints: [{name}] }}` after the window (or before it, to a pooler)");
+            check.error(&format!("{path}/endpoints/{n}"), "slow-endpoint", &message, remedy);
         }
     }
 }
@@ -129,6 +165,9 @@ fn frozen_and_switched(check: &mut Check<'_>, path: &str, window: &Window) {
     if let Some((path, freeze)) = &freeze {
         frozen_database(check, path, freeze);
     }
+    if let Some((path, switch)) = &switch {
+        switch_inside(check, path, switch);
+    }
     if let (Some((freeze_path, freeze)), Some((switch_path, switch))) = (freeze, switch) {
         same_poolers(check, (&freeze_path, freeze), (&switch_path, switch));
     }
@@ -153,7 +192,8 @@ fn replicate<'a>(check: &Check<'a>) -> Option<&'a Replicate> {
 fn same_poolers(check: &mut Check<'_>, freeze: (&str, &Freeze), switch: (&str, &Switch)) {
     // What is no pooler is told elsewhere.
     let systems = &check.runbook.systems;
-    let pooler = |name: &str| systems.get(name).is_some_and(|system| system.kind() == "pgbouncer");
+    let pooler =
+        |name: &str| systems.get(name).and_then(System::endpoint).is_some_and(|manner| manner.holds != Holds::Nothing);
     for (n, name) in
         freeze.1.through.iter().enumerate().filter(|(_, name)| !switch.1.endpoints.contains(name) && pooler(name))
     {
@@ -234,7 +274,7 @@ fn finalize(check: &mut Check<'_>) {
     }
     for (path, step) in &steps[last + 1..] {
         let kind = step.kind();
-        if matches!(kind, "replicate" | "shift" | "window" | "verify" | "finalize") {
+        if matches!(kind, "replicate" | "shift" | "window" | "switch" | "verify" | "finalize") {
             let message = format!("`{kind}` comes after `finalize`, when nothing can be taken back any more");
             check.error(path, "after-finalize", &message, "move it before `finalize`");
         }

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::dial::{self, Target};
 use super::{Flavour, Version, ident};
 use crate::runbook::model::{Mysql, TlsMode};
+use crate::systems::address::Address;
 use crate::systems::{Certainty, DriverError, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +43,18 @@ impl Database {
     /// Where it is, with the secret in it: not to be printed.
     pub fn target(&self) -> Result<Target> {
         dial::own(&self.name, &self.spec)
+    }
+
+    /// Where load balancers and applications reach it: its `address`, else what its URL says.
+    pub fn address(&self) -> Result<Address> {
+        let target = self.target()?;
+        match &self.spec.address {
+            Some(named) => {
+                let unusable = || self.not_sent("read its address", format!("{named} is not host:port"));
+                Address::parse(named, target.schema).ok_or_else(unusable)
+            }
+            None => Ok(Address { host: target.host, port: target.port, dbname: target.schema }),
+        }
     }
 
     /// Opens a session. Settings that could get in the way (timeouts, SQL mode, time zone) are overridden for it.

@@ -1,6 +1,6 @@
 //! Points one entry of a `pgbouncer.ini` elsewhere and leaves every other character of the file as it is.
 
-use super::show::Address;
+use crate::systems::address::Address;
 
 /// Why a file can't be edited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::console::Console;
 use super::redirect::{self, Prepared};
-use super::show::{Address, Blocker, Entry, PoolClient, Pools};
+use super::show::{Blocker, Entry, PoolClient, Pools};
 use super::statements as sql;
 use crate::runbook::model::Redirect;
 use crate::runbook::units::Span;
+use crate::systems::address::Address;
 use crate::systems::{Certainty, DriverError, Result};
 
 /// One instance of a pooler. Every method can be repeated.

@@ -15,8 +15,9 @@ use futures_util::future::join_all;
 
 pub use instance::{Instance, PAUSE_NOT_GRANTED, needs_kill};
 pub use redirect::{Prepared, sync_folder};
-pub use show::{Address, Blocker, Entry, PoolClient, Pools};
+pub use show::{Blocker, Entry, PoolClient, Pools};
 
+pub use super::address::Address;
 use super::{Certainty, DriverError, Result};
 use crate::runbook::model::{Pgbouncer, Redirect};
 use crate::runbook::units::Span;

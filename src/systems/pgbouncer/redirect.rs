@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 use super::ini::{self, IniError};
-use super::show::Address;
 use crate::runbook::model::{Program, Redirect};
+use crate::systems::address::Address;
 use crate::systems::{Certainty, DriverError, Result, program};
 
 /// A change of where an instance leads that is ready to be made.

@@ -6,26 +6,7 @@ use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::console::Row;
-
-/// Where an endpoint leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Address {
-    /// Host name, IP address, or folder of a Unix socket.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Name of the database there; left as it is when absent.
-    #[serde(default)]
-    pub dbname: Option<String>,
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)?;
-        self.dbname.as_ref().map_or(Ok(()), |name| write!(f, "/{name}"))
-    }
-}
+use crate::systems::address::Address;
 
 /// One database of a pooler, as the pooler sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -69,7 +69,7 @@ impl Fencing<'_> {
         match self.mode {
             Fence::Roles | Fence::Accounts => sql += &self.each_role("NOLOGIN"),
             Fence::Auto | Fence::Database | Fence::ReadOnly => {
-                sql += &format!("ALTER DATABASE {database} CONNECTION LIMIT 0;\n")
+                sql += &format!("ALTER DATABASE {database} CONNECTION LIMIT 0;\n");
             }
         }
         if self.open.owned || self.superuser {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage};
 
 use super::{dial, tls};
 use crate::runbook::model::{Postgres, Tls, TlsMode};
 use crate::secret;
+use crate::systems::address::Address;
 use crate::systems::{Certainty, DriverError, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +37,22 @@ pub struct Database {
 }
 
 impl Database {
+    /// Where poolers and applications reach it: its `address`, else what its URL says.
+    pub fn address(&self) -> Result<Address> {
+        let config = self.config()?;
+        let dbname = config.get_dbname().map(str::to_owned);
+        if let Some(named) = &self.spec.address {
+            let unusable = || self.not_sent("read its address", format!("{named} is not host:port"));
+            return Address::parse(named, dbname).ok_or_else(unusable);
+        }
+        let host = match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            Some(Host::Unix(folder)) => folder.display().to_string(),
+            None => "localhost".to_owned(),
+        };
+        Ok(Address { host, port: config.get_ports().first().copied().unwrap_or(5432), dbname })
+    }
+
     /// The connection's parameters, with the secret in them: not to be printed.
     pub fn config(&self) -> Result<Config> {
         self.dialling().map(|(config, _)| config)
