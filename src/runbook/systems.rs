@@ -39,14 +39,14 @@ impl System {
     #[must_use]
     pub const fn aws(&self) -> Option<&AwsPlace> {
         match self {
-            Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
+            Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
         }
     }
 
     /// The same, to be filled from the runbook's own `aws:`.
     pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
         match self {
-            Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
+            Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
         }
     }
 
