@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Check;
 use crate::runbook::mask::holds_password;
 use crate::runbook::model::{
-    Gate, GateRules, Haproxy, HttpGate, Mysql, Pgbouncer, Postgres, Program, Redirect, Replicate, ReplicationLag,
-    Shift, Sql, Step, System, TimeWindow, UndoProgram, UndoSql, Window,
+    Gate, GateRules, Haproxy, HaproxyTcp, HttpGate, Mysql, Pgbouncer, Postgres, Program, Redirect, Replicate,
+    ReplicationLag, Shift, Sql, Step, System, TimeWindow, UndoProgram, UndoSql, Window,
 };
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -23,6 +23,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             System::Mysql(system) | System::Mariadb(system) => mysql(check, &path, system),
             System::Pgbouncer(system) => pgbouncer(check, &path, name, system),
             System::Haproxy(system) => haproxy(check, &path, system),
+            System::HaproxyTcp(system) => haproxy_tcp(check, &path, system),
         }
     }
     for (name, gate) in &runbook.gates {
@@ -97,18 +98,33 @@ fn of_redirect(check: &mut Check<'_>, path: &str, redirect: &Redirect) {
 }
 
 fn haproxy(check: &mut Check<'_>, path: &str, system: &Haproxy) {
-    for (key, list) in [("sockets", &system.sockets), ("from", &system.from), ("to", &system.to)] {
-        if list.is_empty() {
-            let path = format!("{path}/{key}");
-            check.error(&path, "empty-list", &format!("`{key}` names nothing"), "name at least one");
-        }
+    balancer(check, path, &system.sockets, [("from", &system.from), ("to", &system.to)]);
+}
+
+fn haproxy_tcp(check: &mut Check<'_>, path: &str, system: &HaproxyTcp) {
+    balancer(check, path, &system.sockets, [("source", &system.source), ("target", &system.target)]);
+    if system.maxconn == Some(0) {
+        let message = "with a `maxconn` of 0 no connection would ever be let in again";
+        check.error(&format!("{path}/maxconn"), "zero", message, "write the frontend's limit, or leave it out");
     }
-    for (n, socket) in system.sockets.iter().enumerate().filter(|(_, socket)| !socket.starts_with('/')) {
+}
+
+/// Sockets of a load balancer, and the servers of its two sides.
+fn balancer(check: &mut Check<'_>, path: &str, sockets: &[String], sides: [(&str, &Vec<String>); 2]) {
+    let empty =
+        [("sockets", sockets.is_empty()), (sides[0].0, sides[0].1.is_empty()), (sides[1].0, sides[1].1.is_empty())];
+    for (key, _) in empty.into_iter().filter(|(_, empty)| *empty) {
+        let path = format!("{path}/{key}");
+        check.error(&path, "empty-list", &format!("`{key}` names nothing"), "name at least one");
+    }
+    for (n, socket) in sockets.iter().enumerate().filter(|(_, socket)| !socket.starts_with('/')) {
         host_and_port(check, &format!("{path}/sockets/{n}"), socket);
     }
-    for (n, server) in system.to.iter().enumerate().filter(|(_, server)| system.from.contains(server)) {
+    let [(first, from), (second, to)] = sides;
+    for (n, server) in to.iter().enumerate().filter(|(_, server)| from.contains(server)) {
         let message = format!("traffic would move from `{server}` to `{server}`");
-        check.error(&format!("{path}/to/{n}"), "same-server", &message, "name it in `from` or in `to`");
+        let remedy = format!("name it in `{first}` or in `{second}`");
+        check.error(&format!("{path}/{second}/{n}"), "same-server", &message, &remedy);
     }
 }
 
