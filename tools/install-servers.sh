@@ -17,7 +17,7 @@
 # user who can read PREFIX. PREFIX is baked in: to move it, run this script again with the new path.
 # A group whose stamp matches its recipe is left alone, so that the second run takes no time and no network.
 #
-# Groups (`GROUPS_WANTED="new old mysql"` chooses; the default is "new pg17 old"):
+# Groups (`GROUPS_WANTED="new old mysql"` chooses; the default is "new pg17 old mysql mariadb"):
 #   new      sid       the newest PostgreSQL there, PgBouncer, HAProxy (trixie's, with a note, when sid is broken)
 #   pg17     trixie    PostgreSQL 17
 #   old      bookworm  PostgreSQL 15, PgBouncer 1.18, HAProxy 2.6
@@ -48,10 +48,11 @@ not_here() { # reason
   log "$1"
   cat >&2 <<'HELP'
 install-servers: the other ways to give the rehearsal and the tests their servers:
-  - install two PostgreSQL versions between 15 and 18, PgBouncer and HAProxy with this machine's package manager;
-    tools/servers.sh finds them in the usual places, or name them:
+  - install two PostgreSQL versions between 15 and 18, PgBouncer, HAProxy, MySQL and MariaDB with this machine's
+    package manager; tools/servers.sh finds them in the usual places, or name them:
         export PG15_BIN=/path/to/postgresql-15/bin PG18_BIN=/path/to/postgresql-18/bin
         export PGBOUNCER_NEW=/path/to/pgbouncer HAPROXY_NEW=/path/to/haproxy
+        export MYSQL97_BASEDIR=/path/to/mysql MARIADB1011_BASEDIR=/path/to/mariadb
   - run them with Docker Compose, and point the end-to-end tests at them:
         docker compose -f docker-compose.test.yml up -d
         export POINTSMAN_TEST_SOURCE_URL=... POINTSMAN_TEST_TARGET_URL=...
@@ -69,7 +70,7 @@ recipe() { # group
     pg17)     echo "trixie : postgresql-17 postgresql-client-17" ;;
     old)      echo "bookworm : postgresql-15 postgresql-client-15 pgbouncer haproxy" ;;
     mysql)    echo "sid : mysql-server-core mysql-client-core" ;;
-    mariadb)  echo "bookworm : mariadb-server-core mariadb-client-core" ;;
+    mariadb)  echo "bookworm : mariadb-server-core mariadb-client-core mariadb-client" ;;
     extra)    echo "bookworm : redis-server redis-tools" ;;
     tmux)     echo "bookworm : tmux" ;;
     prometheus) echo "bookworm : prometheus" ;;
@@ -360,11 +361,17 @@ paths() {
   [ -z "$newest_bin" ] || printf 'PG_NEWEST_BIN=%q\n' "$newest_bin"
   path_lines PGBOUNCER_NEW new/usr/sbin/pgbouncer HAPROXY_NEW new/usr/sbin/haproxy \
     PGBOUNCER_OLD old/usr/sbin/pgbouncer HAPROXY_OLD old/usr/sbin/haproxy \
-    MYSQLD mysql/usr/sbin/mysqld MYSQL mysql/usr/bin/mysql MYSQLDUMP mysql/usr/bin/mysqldump MYSQL_BASEDIR mysql/usr \
-    MARIADBD mariadb/usr/sbin/mariadbd MARIADB mariadb/usr/bin/mariadb MARIADB_BASEDIR mariadb/usr \
-    MARIADB_INSTALL_DB mariadb/usr/bin/mariadb-install-db \
     REDIS_SERVER extra/usr/bin/redis-server REDIS_CLI extra/usr/bin/redis-cli TMUX_PROGRAM tmux/usr/bin/tmux PT bin/pt \
     PROMETHEUS prometheus/bin/prometheus
+  basedir_line MYSQL "$PREFIX/mysql/usr" sbin/mysqld
+  basedir_line MARIADB "$PREFIX/mariadb/usr" sbin/mariadbd
+}
+
+basedir_line() { # kind, basedir, server below it: MYSQL97_BASEDIR=... for 9.7
+  local version
+  [ -x "$2/$3" ] || return 0
+  version=$("$2/$3" --version | sed -nE 's/.* Ver ([0-9]+)\.([0-9]+).*/\1\2/p')
+  [ -z "$version" ] || printf '%s%s_BASEDIR=%q\n' "$1" "$version" "$2"
 }
 
 path_lines() { # (name, path below PREFIX)...
@@ -384,7 +391,7 @@ main() {
   case $PREFIX in *[[:space:]:]*) log "PREFIX may not have spaces or colons in it: $PREFIX"; exit 2 ;; esac
   exec 9> "$PREFIX/.lock"                  # several test runs may start at once
   flock -n 9 || { log "another run is installing into $PREFIX: waiting for it"; flock 9; }
-  for g in patchelf ${GROUPS_WANTED:-new pg17 old}; do install_group "$g"; done
+  for g in patchelf ${GROUPS_WANTED:-new pg17 old mysql mariadb}; do install_group "$g"; done
   if [ -d "$PREFIX/pt" ] && [ ! -x "$PREFIX/bin/pt" ]; then write_pt; fi
   paths > "$PREFIX/paths.env.new"; mv "$PREFIX/paths.env.new" "$PREFIX/paths.env"
   if [ -n "$FAILED" ]; then

@@ -2,6 +2,7 @@
 //! the order, the intents and the budget; everything that only one kind of endpoint knows lies behind [`Endpoint`].
 //! One file a kind; adding one is a file, a line in [`open`] and a line in `System::endpoint`.
 
+mod haproxy_tcp;
 mod pgbouncer;
 mod route;
 
@@ -134,6 +135,7 @@ pub trait Endpoint: Send + Sync {
 pub fn open(world: &World, name: &str) -> Result<Arc<dyn Endpoint>> {
     match world.get(name) {
         Some(System::Pgbouncer(_)) => Ok(Arc::new(pgbouncer::Pooled::open(name, &world.pgbouncer(name)?)?)),
+        Some(System::HaproxyTcp(_)) => Ok(Arc::new(haproxy_tcp::Balanced::open(name, &world.haproxy_tcp(name)?))),
         other => {
             let reason = match other {
                 Some(system) => format!("a {} is no endpoint", system.kind()),

@@ -12,10 +12,16 @@ use super::units::Span;
 pub enum System {
     /// A PostgreSQL database.
     Postgres(Postgres),
+    /// A MySQL server.
+    Mysql(Mysql),
+    /// A MariaDB server.
+    Mariadb(Mysql),
     /// A PgBouncer pooler, one or several instances in front of one database.
     Pgbouncer(Pgbouncer),
     /// An HAProxy load balancer, one or several nodes with the same backend.
     Haproxy(Haproxy),
+    /// An HAProxy that leads connections (`mode tcp`) to one of the two databases.
+    HaproxyTcp(HaproxyTcp),
 }
 
 impl System {
@@ -24,8 +30,11 @@ impl System {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Postgres(_) => "postgres",
+            Self::Mysql(_) => "mysql",
+            Self::Mariadb(_) => "mariadb",
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
+            Self::HaproxyTcp(_) => "haproxy-tcp",
         }
     }
 
@@ -33,14 +42,24 @@ impl System {
     #[must_use]
     pub const fn aws(&self) -> Option<&AwsPlace> {
         match self {
-            Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
+            Self::Postgres(_)
+            | Self::Mysql(_)
+            | Self::Mariadb(_)
+            | Self::Pgbouncer(_)
+            | Self::Haproxy(_)
+            | Self::HaproxyTcp(_) => None,
         }
     }
 
     /// The same, to be filled from the runbook's own `aws:`.
     pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
         match self {
-            Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
+            Self::Postgres(_)
+            | Self::Mysql(_)
+            | Self::Mariadb(_)
+            | Self::Pgbouncer(_)
+            | Self::Haproxy(_)
+            | Self::HaproxyTcp(_) => None,
         }
     }
 
@@ -49,7 +68,8 @@ impl System {
     pub const fn endpoint(&self) -> Option<Manner> {
         match self {
             Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
-            Self::Postgres(_) | Self::Haproxy(_) => None,
+            Self::HaproxyTcp(_) => Some(Manner { holds: Holds::Drain, place: Place::Inside }),
+            Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_) | Self::Haproxy(_) => None,
         }
     }
 }
@@ -102,6 +122,32 @@ pub struct Postgres {
     /// Login roles that the fence leaves in (monitoring, backup): they must not write.
     #[serde(default)]
     pub exempt_roles: Vec<String>,
+}
+
+/// A MySQL server, version 8.0 to 9.x, or a MariaDB server, 10.6 to 11.x. The key says which; the shape is the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mysql {
+    /// `mysql://user:password@host:port` of an account that may replicate and fence (on RDS, the master user), with the
+    /// schema behind it that statements of the runbook mean. A secret reference, or a URL with one in it.
+    pub url: String,
+    /// The same server as the *other* server dials it for replication: an account with `REPLICATION SLAVE`. When
+    /// absent, the other server dials where `url` leads, with an account of ours that lives as long as the streams.
+    #[serde(default)]
+    pub replication_url: Option<String>,
+    /// `host:port` as load balancers and applications reach it; that of `url` when absent.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Users that the fence leaves in (monitoring, backup): they must not write.
+    #[serde(default)]
+    pub exempt_users: Vec<String>,
+    /// Whether it is an RDS instance, where replication is changed by `mysql.rds_…` procedures only; found out when
+    /// absent.
+    #[serde(default)]
+    pub rds: Option<bool>,
 }
 
 /// How a connection is protected.
@@ -205,4 +251,28 @@ pub struct Haproxy {
     pub from: Vec<Name>,
     /// Its servers that traffic moves to.
     pub to: Vec<Name>,
+}
+
+/// An HAProxy in TCP mode before both databases: one or several nodes with the same names. Its backend has servers for
+/// the source, which take the connections at first, and servers for the target, which are `disabled`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HaproxyTcp {
+    /// Runtime sockets of all nodes: a path, or `host:port`. They need `level admin`.
+    pub sockets: Vec<String>,
+    /// The frontend that clients of the database connect to, and nobody else.
+    pub frontend: Name,
+    /// Its backend.
+    pub backend: Name,
+    /// The servers of the backend that are the source.
+    pub source: Vec<Name>,
+    /// The servers of the backend that are the target.
+    pub target: Vec<Name>,
+    /// `maxconn` of the frontend, which a freeze sets to 0 and then back; what it is before the freeze when absent.
+    #[serde(default)]
+    pub maxconn: Option<u32>,
+    /// URL of the frontend as an application dials it. After the switch a row is written through it and looked for on
+    /// the side that it must lead to.
+    #[serde(default)]
+    pub probe: Option<String>,
 }

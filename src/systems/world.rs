@@ -4,9 +4,11 @@ use indexmap::IndexMap;
 
 use super::address::Address;
 use super::aws::{Access, Aws, Hubs};
+use super::mysql;
+use super::mysql::Flavour;
 use super::postgres::Database;
 use super::{Certainty, DriverError, Result};
-use crate::runbook::model::{AwsPlace, Haproxy, Name, Pgbouncer, Postgres, Redirect, System};
+use crate::runbook::model::{AwsPlace, Haproxy, HaproxyTcp, Name, Pgbouncer, Postgres, Redirect, System};
 use crate::secret;
 
 /// The systems of one plan. Clones share what was opened to AWS.
@@ -39,7 +41,20 @@ impl World {
 
     /// Where poolers and applications reach a database: its `address`, else what its URL says.
     pub fn address(&self, name: &str) -> Result<Address> {
-        self.postgres(name)?.address()
+        match self.systems.get(name) {
+            Some(System::Mysql(_) | System::Mariadb(_)) => self.mysql(name)?.address(),
+            _ => self.postgres(name)?.address(),
+        }
+    }
+
+    /// The MySQL or MariaDB server of this name.
+    pub fn mysql(&self, name: &str) -> Result<mysql::Database> {
+        let (flavour, spec) = match self.systems.get(name) {
+            Some(System::Mysql(spec)) => (Flavour::Mysql, spec),
+            Some(System::Mariadb(spec)) => (Flavour::Mariadb, spec),
+            other => return Err(Self::wrong(name, "mysql or mariadb", other)),
+        };
+        Ok(mysql::Database { name: name.to_owned(), flavour, spec: spec.clone() })
     }
 
     /// The pooler of this name.
@@ -55,6 +70,14 @@ impl World {
         match self.systems.get(name) {
             Some(System::Haproxy(spec)) => haproxy(name, spec.clone()),
             other => Err(Self::wrong(name, "haproxy", other)),
+        }
+    }
+
+    /// The load balancer of connections of this name.
+    pub fn haproxy_tcp(&self, name: &str) -> Result<HaproxyTcp> {
+        match self.systems.get(name) {
+            Some(System::HaproxyTcp(spec)) => haproxy_tcp(name, spec.clone()),
+            other => Err(Self::wrong(name, "haproxy-tcp", other)),
         }
     }
 
@@ -106,6 +129,14 @@ fn plain(name: &str, text: &str) -> Result<String> {
 
 fn haproxy(name: &str, mut spec: Haproxy) -> Result<Haproxy> {
     for text in spec.sockets.iter_mut().chain([&mut spec.backend]).chain(&mut spec.from).chain(&mut spec.to) {
+        *text = plain(name, text)?;
+    }
+    Ok(spec)
+}
+
+fn haproxy_tcp(name: &str, mut spec: HaproxyTcp) -> Result<HaproxyTcp> {
+    let servers = spec.source.iter_mut().chain(&mut spec.target);
+    for text in spec.sockets.iter_mut().chain([&mut spec.frontend, &mut spec.backend]).chain(servers) {
         *text = plain(name, text)?;
     }
     Ok(spec)
