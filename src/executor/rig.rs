@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::endpoints::{self, Endpoint};
 use crate::systems::Result;
+use crate::systems::aws::{self, Aws};
 use crate::systems::postgres::{Access, Session, setup};
 use crate::systems::world::World;
 
@@ -63,6 +64,11 @@ impl Rig {
         endpoint.warm().await?;
         endpoints.insert(name.to_owned(), Arc::clone(&endpoint));
         Ok(endpoint)
+    }
+
+    /// The clients of a system of AWS, for changes too. The first time, the account is looked at.
+    pub async fn aws(&self, name: &str) -> Result<Aws> {
+        self.world.aws(name, aws::Access::ReadWrite).await
     }
 
     /// Makes a new epoch the only one that may change the databases, in every session that is open.

@@ -2,6 +2,7 @@
 //! `steps`, `gates` and `executor`.
 
 pub mod address;
+pub mod aws;
 pub mod comparison;
 pub mod haproxy;
 pub mod pair;
