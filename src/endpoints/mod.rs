@@ -2,10 +2,19 @@
 //! the order, the intents and the budget; everything that only one kind of endpoint knows lies behind [`Endpoint`].
 //! One file a kind; adding one is a file, a line in [`open`] and a line in `System::endpoint`.
 
+mod cloud_map;
+mod content;
+mod ecs;
+mod ends;
 mod pgbouncer;
 mod route;
+mod route53;
+mod secrets_manager;
+mod ssm_parameter;
+mod told;
 
 pub use route::{Route, Side};
+pub use told::token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,6 +139,11 @@ pub trait Endpoint: Send + Sync {
 pub fn open(world: &World, name: &str) -> Result<Arc<dyn Endpoint>> {
     match world.get(name) {
         Some(System::Pgbouncer(_)) => Ok(Arc::new(pgbouncer::Pooled::open(name, &world.pgbouncer(name)?)?)),
+        Some(System::Route53(spec)) => Ok(Arc::new(route53::Record::new(world, name, spec))),
+        Some(System::SecretsManager(spec)) => Ok(Arc::new(secrets_manager::Secrets::new(world, name, spec))),
+        Some(System::SsmParameter(spec)) => Ok(Arc::new(ssm_parameter::Parameter::new(world, name, spec))),
+        Some(System::Ecs(spec)) => Ok(Arc::new(ecs::Rolled::new(world, name, spec))),
+        Some(System::CloudMap(spec)) => Ok(Arc::new(cloud_map::Registered::new(world, name, spec))),
         other => {
             let reason = match other {
                 Some(system) => format!("a {} is no endpoint", system.kind()),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{AwsPlace, Name, Program};
+use super::model::{AwsPlace, CloudMap, Ecs, Name, Program, Route53, SecretsManager, SsmParameter};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -16,6 +16,16 @@ pub enum System {
     Pgbouncer(Pgbouncer),
     /// An HAProxy load balancer, one or several nodes with the same backend.
     Haproxy(Haproxy),
+    /// A record of Route 53.
+    Route53(Route53),
+    /// A secret of Secrets Manager.
+    SecretsManager(SecretsManager),
+    /// A parameter of Systems Manager.
+    SsmParameter(SsmParameter),
+    /// A cluster of ECS, and a service in it.
+    Ecs(Ecs),
+    /// An instance of Cloud Map.
+    CloudMap(CloudMap),
 }
 
 impl System {
@@ -26,6 +36,11 @@ impl System {
             Self::Postgres(_) => "postgres",
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
+            Self::Route53(_) => "route53",
+            Self::SecretsManager(_) => "secrets-manager",
+            Self::SsmParameter(_) => "ssm-parameter",
+            Self::Ecs(_) => "ecs",
+            Self::CloudMap(_) => "cloud-map",
         }
     }
 
@@ -34,6 +49,27 @@ impl System {
     pub const fn endpoint(&self) -> Option<Manner> {
         match self {
             Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
+            Self::Route53(_) | Self::SecretsManager(_) | Self::SsmParameter(_) | Self::Ecs(_) | Self::CloudMap(_) => {
+                Some(Manner { holds: Holds::Nothing, place: Place::Outside })
+            }
+            _ => None,
+        }
+    }
+
+    /// Of an endpoint that only says where the database is: whether the runbook names what leads to the side that is
+    /// left, and to the side that is moved to. A service that is deployed as it is says nothing itself.
+    #[must_use]
+    pub const fn names_ends(&self) -> Option<(bool, bool)> {
+        match self {
+            Self::Route53(spec) if spec.weighted.is_some() => Some((true, true)),
+            Self::Route53(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::SecretsManager(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::SsmParameter(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::CloudMap(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::Ecs(spec) => match &spec.set {
+                Some(set) => Some((set.from.is_some(), set.to.is_some())),
+                None => Some((true, true)),
+            },
             _ => None,
         }
     }
@@ -42,6 +78,11 @@ impl System {
     #[must_use]
     pub const fn aws(&self) -> Option<&AwsPlace> {
         match self {
+            Self::Route53(spec) => Some(&spec.aws),
+            Self::SecretsManager(spec) => Some(&spec.aws),
+            Self::SsmParameter(spec) => Some(&spec.aws),
+            Self::Ecs(spec) => Some(&spec.aws),
+            Self::CloudMap(spec) => Some(&spec.aws),
             Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
         }
     }
@@ -49,6 +90,11 @@ impl System {
     /// The same, to be filled from the runbook's own `aws:`.
     pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
         match self {
+            Self::Route53(spec) => Some(&mut spec.aws),
+            Self::SecretsManager(spec) => Some(&mut spec.aws),
+            Self::SsmParameter(spec) => Some(&mut spec.aws),
+            Self::Ecs(spec) => Some(&mut spec.aws),
+            Self::CloudMap(spec) => Some(&mut spec.aws),
             Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
         }
     }

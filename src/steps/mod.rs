@@ -9,10 +9,12 @@ mod error;
 mod finalize;
 mod freeze;
 mod gating;
+mod leading;
 mod preflight;
 mod promote;
 mod prove;
 mod replicate;
+mod run_task;
 mod sequences;
 mod shift;
 mod sql;
@@ -110,5 +112,6 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Finalize(step) => step,
         Step::Sql(step) => step,
         Step::Command(step) => step,
+        Step::RunTask(step) => step,
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             System::Postgres(system) => postgres(check, &path, system),
             System::Pgbouncer(system) => pgbouncer(check, &path, name, system),
             System::Haproxy(system) => haproxy(check, &path, system),
+            _ => {}
         }
     }
     for (name, gate) in &runbook.gates {
@@ -137,7 +138,7 @@ fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: b
     }
 }
 
-fn host_and_port(check: &mut Check<'_>, path: &str, text: &str) {
+pub(super) fn host_and_port(check: &mut Check<'_>, path: &str, text: &str) {
     if has_reference(text) {
         return;
     }
