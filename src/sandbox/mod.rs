@@ -24,6 +24,7 @@ mod write;
 mod writer;
 
 pub mod app;
+pub mod aws;
 pub mod delay;
 pub mod haproxy;
 pub mod history;

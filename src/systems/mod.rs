@@ -9,6 +9,7 @@ pub mod pair;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod program;
+pub mod survey;
 pub mod world;
 
 use std::fmt;

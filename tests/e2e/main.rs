@@ -9,6 +9,7 @@
     reason = "helpers of tests may panic as tests do, and a scenario is told in one piece"
 )]
 
+mod aws;
 mod compare;
 mod cutover;
 mod failures;
