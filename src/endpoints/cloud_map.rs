@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::ends::ends;
-use super::told::Reach;
+use super::told::{Reach, Waiting};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
 use crate::runbook::model::CloudMap;
 use crate::systems::Result;
@@ -127,7 +127,7 @@ impl Endpoint for Registered {
 
 impl Registered {
     async fn registered(&self, errand: &Errand<'_>, aws: &Aws, operation: &str) -> Outcome<()> {
-        let waiting = errand.waiting(self.spec.timeout.0);
+        let waiting = Waiting::new(self.spec.timeout.0);
         loop {
             match driver::operation(aws, operation).await? {
                 Operation::Done => return Ok(()),

@@ -11,7 +11,7 @@ use aws_sdk_ecs::types::{
 use serde_json::{Value, json};
 
 use super::ends::{ends, texts};
-use super::told::Reach;
+use super::told::{Reach, Waiting};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
 use crate::journal::{Act, FailureKind};
 use crate::runbook::model::{Ecs, EcsValue, Part};
@@ -56,8 +56,13 @@ impl Rolled {
 
     /// Whether the deployment that this step wants was made already.
     fn deployed(&self, errand: &Errand<'_>, service: &EcsService) -> Result<Leads> {
-        let before = errand.latest::<String>(&self.reach.name, &key(errand, "before"));
-        let before = before.map_err(|error| self.odd(error.into_failure().message))?;
+        let told = |error: StepError| self.odd(error.into_failure().message);
+        let before = errand.latest::<String>(&self.reach.name, &errand.own("before")).map_err(told)?;
+        let began = errand.latest::<bool>(&self.reach.name, "apply-began").map_err(told)?;
+        if errand.of.act == Act::Undo && began.is_none() {
+            // There is nothing to take back.
+            return Ok(Leads::To);
+        }
         let now = primary(service).and_then(Deployment::id);
         Ok(match before {
             Some(before) if now.is_some_and(|now| now != before) => Leads::To,
@@ -118,16 +123,16 @@ impl Rolled {
     async fn rolled(&self, errand: &Errand<'_>, aws: &Aws) -> Outcome<std::result::Result<usize, String>> {
         let service = self.read(aws).await?;
         let name = &self.reach.name;
-        let ours = errand.latest::<String>(name, &key(errand, "deployment"))?;
+        let ours = errand.latest::<String>(name, &errand.own("deployment"))?;
         if let (None, Some(seen)) = (&ours, primary(&service).and_then(Deployment::id)) {
             // The answer that named it was lost.
-            errand.note(name, &key(errand, "deployment"), seen)?;
+            errand.note(name, &errand.own("deployment"), seen)?;
         }
         match rollout(&service, ours.as_deref()) {
             Rollout::Under(words) => return Ok(Err(format!("{name}: {words}"))),
             Rollout::Failed(reason) => {
                 // The next try deploys again.
-                errand.note(name, &key(errand, "before"), Value::Null)?;
+                errand.note(name, &errand.own("before"), Value::Null)?;
                 let hint = "look at the service's events and the tasks' logs, mend it, then `pointsman retry`";
                 return Err(StepError::told(FailureKind::Refused, format!("{name}: {reason}"), Some(hint)));
             }
@@ -170,7 +175,9 @@ impl Endpoint for Rolled {
 
     fn clients(&self, _route: &Route) -> Option<String> {
         let name = &self.reach.name;
-        Some(format!("the tasks of {name} are replaced by new ones, as its deployment says (a rolling update takes minutes)"))
+        Some(format!(
+            "the tasks of {name} are replaced by new ones, as its deployment says (a rolling update takes minutes)"
+        ))
     }
 
     async fn observe(&self, errand: &Errand<'_>) -> Result<Leads> {
@@ -191,18 +198,19 @@ impl Endpoint for Rolled {
             None => None,
         };
         let before = primary(&service).and_then(Deployment::id).unwrap_or_default();
-        errand.note(name, &key(errand, "before"), before)?;
-        errand.note(name, &key(errand, "deployment"), Value::Null)?;
+        errand.note(name, &errand.own("began"), true)?;
+        errand.note(name, &errand.own("before"), before)?;
+        errand.note(name, &errand.own("deployment"), Value::Null)?;
         errand.cx.still_mine()?;
         let answer = driver::deploy(&aws, &self.spec.cluster, self.service()?, revision.as_deref()).await?;
         let deployment = primary(&answer).and_then(Deployment::id).unwrap_or_default();
-        errand.note(name, &key(errand, "deployment"), deployment)?;
+        errand.note(name, &errand.own("deployment"), deployment)?;
         Ok(json!({ "deployment": deployment, "before": before, "revision": revision }))
     }
 
     async fn settle(&self, errand: &Errand<'_>) -> Outcome<Option<String>> {
         let aws = self.reach.aws(errand).await?;
-        let waiting = errand.waiting(self.spec.timeout.0);
+        let waiting = Waiting::new(self.spec.timeout.0);
         loop {
             match self.rolled(errand, &aws).await? {
                 Ok(count) => return Ok(Some(format!("all {count} tasks of {} are new and healthy", self.reach.name))),
@@ -210,12 +218,6 @@ impl Endpoint for Rolled {
             }
         }
     }
-}
-
-/// Notes of the way there are not those of the way back.
-fn key(errand: &Errand<'_>, key: &str) -> String {
-    let act = if errand.of.act == Act::Apply { "apply" } else { "undo" };
-    format!("{act}-{key}")
 }
 
 /// The value that leads to the side that is moved to.
@@ -237,7 +239,8 @@ fn leads(set: &EcsValue, value: &str, route: &Route) -> Result<Leads> {
         (value == from, value == to)
     };
     // A URL may hold a password, and a value without a part may be anything.
-    let shown = if matches!(set.part, Some(Part::Host | Part::Port | Part::HostPort)) { value } else { "something else" };
+    let shown =
+        if matches!(set.part, Some(Part::Host | Part::Port | Part::HostPort)) { value } else { "something else" };
     Ok(match (is_from, is_to) {
         (_, true) => Leads::To,
         (true, false) => Leads::From,
@@ -282,9 +285,8 @@ fn fresh(tasks: &[Task], deployment: Option<&Deployment>, desired: usize) -> std
         let earlier = since.zip(task.created_at()).is_some_and(|(since, created)| created < since);
         other || earlier
     };
-    let unfit = |task: &&Task| {
-        task.last_status() != Some("RUNNING") || task.health_status() == Some(&HealthStatus::Unhealthy)
-    };
+    let unfit =
+        |task: &&Task| task.last_status() != Some("RUNNING") || task.health_status() == Some(&HealthStatus::Unhealthy);
     let count = |of: &dyn Fn(&&Task) -> bool| tasks.iter().filter(of).count();
     match (count(&old), count(&unfit)) {
         (0, 0) if tasks.len() >= desired => Ok(tasks.len()),
@@ -356,7 +358,11 @@ mod tests {
         assert!(judged(&[new()]).unwrap_err().contains("1 of 2"));
         assert!(judged(&[new(), task("arn:1", 150, "RUNNING", HealthStatus::Healthy)]).unwrap_err().contains("older"));
         assert!(judged(&[new(), task("arn:2", 50, "RUNNING", HealthStatus::Healthy)]).unwrap_err().contains("older"));
-        assert!(judged(&[new(), task("arn:2", 150, "PENDING", HealthStatus::Unknown)]).unwrap_err().contains("do not run"));
+        assert!(
+            judged(&[new(), task("arn:2", 150, "PENDING", HealthStatus::from("UNKNOWN"))])
+                .unwrap_err()
+                .contains("do not run")
+        );
         assert!(judged(&[new(), task("arn:2", 150, "RUNNING", HealthStatus::Unhealthy)]).is_err());
     }
 }

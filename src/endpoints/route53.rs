@@ -8,7 +8,7 @@ use aws_sdk_route53::types::{ResourceRecord, ResourceRecordSet};
 use serde_json::{Value, json};
 
 use super::ends::texts;
-use super::told::Reach;
+use super::told::{Reach, Waiting};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
 use crate::clock;
 use crate::runbook::model::{Lowered, Route53};
@@ -55,13 +55,19 @@ impl Record {
     }
 
     /// The record sets that are replaced, and by what.
-    fn change(&self, sets: &[ResourceRecordSet], route: &Route) -> Result<(Vec<ResourceRecordSet>, Vec<ResourceRecordSet>)> {
+    fn change(
+        &self,
+        sets: &[ResourceRecordSet],
+        route: &Route,
+    ) -> Result<(Vec<ResourceRecordSet>, Vec<ResourceRecordSet>)> {
         let (from, to) = self.ends(route)?;
         if self.spec.weighted.is_none() {
             let record = ResourceRecord::builder().value(to).build();
             let record = record.map_err(|error| self.odd(error.to_string()))?;
             let mut new = sets.to_vec();
-            new.iter_mut().for_each(|set| set.resource_records = Some(vec![record.clone()]));
+            for set in &mut new {
+                set.resource_records = Some(vec![record.clone()]);
+            }
             return Ok((sets.to_vec(), new));
         }
         let ours = |set: &&ResourceRecordSet| [Some(&*from), Some(&*to)].contains(&set.set_identifier());
@@ -92,7 +98,8 @@ impl Record {
         }
         match self.spec.lowered.as_ref().and_then(remaining) {
             Some(wait) => {
-                let message = format!("its TTL was lowered too late: caches may keep the former one for {} s", wait.as_secs());
+                let message =
+                    format!("its TTL was lowered too late: caches may keep the former one for {} s", wait.as_secs());
                 Err(self.reach.refused(message, "wait, then `pointsman retry`"))
             }
             None => Ok(()),
@@ -169,15 +176,16 @@ impl Endpoint for Record {
         let (old, new) = self.change(&sets, errand.route)?;
         let name = &self.reach.name;
         errand.note(name, "before", words(&old))?;
-        // That of an earlier act says nothing of this one.
-        errand.note(name, "change", Value::Null)?;
+        errand.note(name, &errand.own("began"), true)?;
         errand.cx.still_mine()?;
         let comment = format!("pointsman {} {}", errand.cx.run, errand.of.step);
         let change = driver::replace(&aws, &self.spec.zone, &comment, &old, &new).await?;
-        errand.note(name, "change", change.clone())?;
+        errand.note(name, &errand.own("change"), change.clone())?;
         let leads = self.leads(&self.read(&aws).await?, errand.route)?;
         if leads != Leads::To {
-            return Err(self.reach.in_doubt(format!("change {change} was made, and the record reads otherwise ({leads:?})")));
+            return Err(self
+                .reach
+                .in_doubt(format!("change {change} was made, and the record reads otherwise ({leads:?})")));
         }
         Ok(json!({ "change": change, "before": words(&old), "now": words(&new) }))
     }
@@ -186,9 +194,13 @@ impl Endpoint for Record {
     async fn settle(&self, errand: &Errand<'_>) -> Outcome<Option<String>> {
         let aws = self.reach.aws(errand).await?;
         let name = &self.reach.name;
-        match errand.latest::<String>(name, "change")? {
+        if errand.latest::<bool>(name, &errand.own("began"))?.is_none() {
+            // It led there already.
+            return Ok(None);
+        }
+        match errand.latest::<String>(name, &errand.own("change"))? {
             Some(id) => {
-                let waiting = errand.waiting(self.spec.timeout.0);
+                let waiting = Waiting::new(self.spec.timeout.0);
                 while !driver::is_in_sync(&aws, &id).await? {
                     waiting.rest(errand, PAUSE, &format!("{name}: change {id} is not INSYNC yet")).await?;
                 }
@@ -197,7 +209,10 @@ impl Endpoint for Record {
         }
         let ttl = ttl(&self.read(&aws).await?);
         rest(errand, ttl, &format!("{name}: caches keep the former answer for {} s", ttl.as_secs())).await?;
-        Ok(Some(format!("{name} leads there on all servers of Route 53, and its TTL of {} s has passed", ttl.as_secs())))
+        Ok(Some(format!(
+            "{name} leads there on all servers of Route 53, and its TTL of {} s has passed",
+            ttl.as_secs()
+        )))
     }
 }
 
@@ -301,7 +316,8 @@ mod tests {
 
     #[test]
     fn caches_keep_what_a_ttl_said_before() {
-        let lowered = |at: jiff::Timestamp| Lowered { at: at.to_string(), from: crate::runbook::units::Span::secs(3600) };
+        let lowered =
+            |at: jiff::Timestamp| Lowered { at: at.to_string(), from: crate::runbook::units::Span::secs(3600) };
         let now = clock::now();
         assert_eq!(remaining(&lowered(now - Duration::from_secs(7200))), None);
         let left = remaining(&lowered(now - Duration::from_secs(600))).unwrap();

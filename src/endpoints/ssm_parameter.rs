@@ -101,7 +101,9 @@ impl Endpoint for Parameter {
         }
         let (read, leads) = self.leads(&aws, errand.route).await?;
         if leads != Leads::To {
-            return Err(self.reach.in_doubt(format!("version {written} was written, and {} reads otherwise", read.version)));
+            return Err(self
+                .reach
+                .in_doubt(format!("version {written} was written, and {} reads otherwise", read.version)));
         }
         Ok(json!({ "version": written, "before": was.version }) as Value)
     }

@@ -16,6 +16,9 @@ use crate::systems::aws::{Access, Aws};
 use crate::systems::pair::Heading;
 use crate::systems::world::World;
 
+/// Between two looks.
+const SHORTEST: Duration = Duration::from_millis(250);
+
 /// How a system of AWS is reached.
 pub(super) struct Reach {
     /// Name of the system in the runbook.
@@ -73,27 +76,35 @@ impl Errand<'_> {
         token(&[&self.cx.run, &self.of.step, way, act, name, base])
     }
 
-    /// A wait that ends.
-    pub(super) fn waiting(&self, limit: Duration) -> Waiting {
-        Waiting { latest: clock::monotonic() + limit, limit }
+    /// A key of this act: notes of the way there are not those of the way back.
+    pub(super) fn own(&self, key: &str) -> String {
+        let act = if self.of.act == Act::Apply { "apply" } else { "undo" };
+        format!("{act}-{key}")
     }
 }
 
 /// A wait that ends.
 pub(super) struct Waiting {
-    latest: Instant,
+    began: Instant,
     limit: Duration,
 }
 
 impl Waiting {
-    /// Says what is waited for, and waits a little; an error when the time is over.
-    pub async fn rest(&self, errand: &Errand<'_>, pause: Duration, words: &str) -> Outcome<()> {
-        if clock::monotonic() >= self.latest {
+    /// A wait that begins now.
+    pub fn new(limit: Duration) -> Self {
+        Self { began: clock::monotonic(), limit }
+    }
+
+    /// Says what is waited for, and waits: the longer it has taken, the longer, up to `longest`. An error when the time is
+    /// over.
+    pub async fn rest(&self, errand: &Errand<'_>, longest: Duration, words: &str) -> Outcome<()> {
+        let waited = self.began.elapsed();
+        if waited >= self.limit {
             let message = format!("not within {}: {words}", humantime::format_duration(self.limit));
             return Err(StepError::told(FailureKind::Deadline, message, Some("`pointsman retry` waits again")));
         }
         errand.cx.progress(&errand.of.step, words);
-        errand.cx.rest(pause).await
+        errand.cx.rest((waited / 4).clamp(SHORTEST, longest)).await
     }
 }
 

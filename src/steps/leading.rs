@@ -94,7 +94,11 @@ async fn nobody_left(errand: &Errand<'_>) -> Result<Option<String>, StepError> {
         };
         if clock::monotonic() >= latest {
             let hint = "end them, or wait until they have followed, then `pointsman retry`";
-            return Err(StepError::told(FailureKind::GateHold, format!("every endpoint is led, but {left}"), Some(hint)));
+            return Err(StepError::told(
+                FailureKind::GateHold,
+                format!("every endpoint is led, but {left}"),
+                Some(hint),
+            ));
         }
         cx.progress(&errand.of.step, &left);
         cx.rest(Duration::from_secs(1)).await?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AwsVpcConfiguration, ContainerOverride, KeyValuePair, NetworkConfiguration, Service as EcsService,
-    Task, TaskDefinition, TaskOverride, TaskStopCode,
+    AssignPublicIp, AwsVpcConfiguration, Container, ContainerOverride, KeyValuePair, NetworkConfiguration,
+    Service as EcsService, Task, TaskDefinition, TaskOverride, TaskStopCode,
 };
 use serde_json::{Value, json};
 
@@ -45,7 +45,12 @@ impl Action for RunTask {
             UndoTask::Nothing => Vec::new(),
             UndoTask::Irreversible => vec![(self.cluster.clone(), "# none: it can't be taken back".to_owned())],
         };
-        Description { summary: "Run a task of ECS once, and wait until it has ended well".into(), apply, undo, clients: None }
+        Description {
+            summary: "Run a task of ECS once, and wait until it has ended well".into(),
+            apply,
+            undo,
+            clients: None,
+        }
     }
 
     async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
@@ -114,7 +119,11 @@ impl RunTask {
                 cx.note(of, json!({ key(of, "ended"): ended + 1, key(of, "task"): null }), Durability::Synced)?;
                 let logs = logs.map(|logs| format!("its log is {logs}; "));
                 let hint = format!("{}mend it, then `pointsman retry` runs it again", logs.unwrap_or_default());
-                Err(StepError::told(FailureKind::Refused, format!("{}: task {arn} {reason}", self.cluster), Some(&hint)))
+                Err(StepError::told(
+                    FailureKind::Refused,
+                    format!("{}: task {arn} {reason}", self.cluster),
+                    Some(&hint),
+                ))
             }
         }
     }
@@ -128,11 +137,19 @@ impl RunTask {
             return Ok(Some(session));
         }
         let message = format!("{name}: somebody else changes the schema now (advisory lock {LOCK})");
-        let hint = "SELECT * FROM pg_locks WHERE locktype = 'advisory' names the session; wait for it, then `pointsman retry`";
+        let hint =
+            "SELECT * FROM pg_locks WHERE locktype = 'advisory' names the session; wait for it, then `pointsman retry`";
         Err(StepError::told(FailureKind::Refused, message, Some(hint)))
     }
 
-    async fn job(&self, cx: &Context, state: &RunState, of: &Move, aws: &Aws, command: &[String]) -> Result<Job, StepError> {
+    async fn job(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        aws: &Aws,
+        command: &[String],
+    ) -> Result<Job, StepError> {
         let Some(System::Ecs(cluster)) = cx.world.get(&self.cluster) else {
             return Err(StepError::broken(format!("{} is no cluster", self.cluster)));
         };
@@ -151,7 +168,8 @@ impl RunTask {
             None => service.as_ref().and_then(EcsService::network_configuration).cloned(),
         };
         let ended: u64 = noted(state, of, "ended").unwrap_or(0);
-        let token = token(&[&cx.run, &of.step, if of.act == Act::Apply { "apply" } else { "undo" }, &ended.to_string()]);
+        let token =
+            token(&[&cx.run, &of.step, if of.act == Act::Apply { "apply" } else { "undo" }, &ended.to_string()]);
         let one_off = OneOff {
             cluster: cluster.cluster.clone(),
             definition: definition.task_definition_arn().unwrap_or(named).to_owned(),
@@ -189,7 +207,14 @@ impl RunTask {
     }
 
     /// The task of this act: the one that was started already, or a new one.
-    async fn start(&self, cx: &Context, state: &RunState, of: &Move, aws: &Aws, job: &Job) -> Result<String, StepError> {
+    async fn start(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        aws: &Aws,
+        job: &Job,
+    ) -> Result<String, StepError> {
         if let Some(arn) = noted::<String>(state, of, "task") {
             return Ok(arn);
         }
@@ -211,8 +236,15 @@ impl RunTask {
     }
 
     /// Waits until the task has ended; `Err` inside says how badly.
-    async fn wait(&self, cx: &Context, of: &Move, aws: &Aws, job: &Job, arn: &str) -> Result<Result<(), String>, StepError> {
-        let latest = clock::monotonic() + self.timeout.0;
+    async fn wait(
+        &self,
+        cx: &Context,
+        of: &Move,
+        aws: &Aws,
+        job: &Job,
+        arn: &str,
+    ) -> Result<Result<(), String>, StepError> {
+        let began = clock::monotonic();
         loop {
             let found = driver::tasks(aws, &job.one_off.cluster, &[arn.to_owned()]).await?;
             let words = match found.first().map(|task| ending(task, &job.container)) {
@@ -221,19 +253,20 @@ impl RunTask {
                 Some(Ending::Runs(words)) => words,
                 None => return Err(self.forgotten(arn)),
             };
-            if clock::monotonic() >= latest {
+            if began.elapsed() >= self.timeout.0 {
                 let message = format!("{}: task {arn} has not ended within {} ({words})", self.cluster, self.timeout);
                 let hint = "it is not stopped: `pointsman retry` waits for it again";
                 return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
             }
             cx.progress(&of.step, &format!("task {} {words}", task_id(arn)));
-            cx.rest(PAUSE).await?;
+            cx.rest((began.elapsed() / 4).clamp(PAUSE / 10, PAUSE)).await?;
         }
     }
 
     /// AWS keeps a task that has stopped for about an hour.
     fn forgotten(&self, arn: &str) -> StepError {
-        let message = format!("{}: AWS does not know the task {arn} any more; how it ended is in its log only", self.cluster);
+        let message =
+            format!("{}: AWS does not know the task {arn} any more; how it ended is in its log only", self.cluster);
         let hint = "if it ended well, `pointsman skip --reason`; else roll back or mend it by hand";
         StepError::told(FailureKind::Deadline, message, Some(hint))
     }
@@ -276,7 +309,7 @@ fn ending(task: &Task, container: &str) -> Ending {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let by_itself = matches!(task.stop_code(), None | Some(TaskStopCode::EssentialContainerExited));
     let code = task.stop_code().map(|code| format!(" ({})", code.as_str())).unwrap_or_default();
-    match found.and_then(|found| found.exit_code()) {
+    match found.and_then(Container::exit_code) {
         Some(0) if by_itself => Ending::Well,
         Some(exit) => Ending::Badly(format!("ended with exit code {exit}{code}{reason}")),
         None => Ending::Badly(format!("ended without an exit code{code}{reason}")),
@@ -300,8 +333,6 @@ fn task_id(arn: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ecs::types::Container;
-
     use super::*;
 
     fn task(status: &str, exit: Option<i32>, code: Option<TaskStopCode>) -> Task {
@@ -313,15 +344,24 @@ mod tests {
     fn only_an_exit_code_of_0_is_a_good_end() {
         let exited = Some(TaskStopCode::EssentialContainerExited);
         assert_eq!(ending(&task("STOPPED", Some(0), exited.clone()), "app"), Ending::Well);
-        assert!(matches!(ending(&task("RUNNING", Some(0), None), "app"), Ending::Runs(_)), "an early code says nothing");
+        assert!(
+            matches!(ending(&task("RUNNING", Some(0), None), "app"), Ending::Runs(_)),
+            "an early code says nothing"
+        );
         for (bad, words) in [
             (task("STOPPED", Some(1), exited.clone()), "exit code 1"),
-            (task("STOPPED", None, Some(TaskStopCode::TaskFailedToStart)), "without an exit code (TaskFailedToStart): why"),
+            (
+                task("STOPPED", None, Some(TaskStopCode::TaskFailedToStart)),
+                "without an exit code (TaskFailedToStart): why",
+            ),
             (task("STOPPED", Some(0), Some(TaskStopCode::UserInitiated)), "UserInitiated"),
         ] {
             assert!(matches!(ending(&bad, "app"), Ending::Badly(said) if said.contains(words)), "{words}");
         }
-        assert!(matches!(ending(&task("STOPPED", Some(0), exited), "other"), Ending::Badly(_)), "it is another container's");
+        assert!(
+            matches!(ending(&task("STOPPED", Some(0), exited), "other"), Ending::Badly(_)),
+            "it is another container's"
+        );
     }
 
     #[test]

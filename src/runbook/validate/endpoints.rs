@@ -45,8 +45,14 @@ fn content(check: &mut Check<'_>, path: &str, keys: &BTreeMap<String, Part>, tex
     if keys.is_empty() != text.is_none() || check.is_poisoned_below(path) {
         return;
     }
-    let remedy = "for JSON write `keys: { host: host, port: port }`, else one of `text: url`, `text: host-port`, `text: host`";
-    check.error(&format!("{path}#"), "no-content", "either `keys` or `text` says where in it the address stands", remedy);
+    let remedy =
+        "for JSON write `keys: { host: host, port: port }`, else one of `text: url`, `text: host-port`, `text: host`";
+    check.error(
+        &format!("{path}#"),
+        "no-content",
+        "either `keys` or `text` says where in it the address stands",
+        remedy,
+    );
 }
 
 fn route53(check: &mut Check<'_>, path: &str, system: &Route53) {
@@ -55,13 +61,23 @@ fn route53(check: &mut Check<'_>, path: &str, system: &Route53) {
         check.error(&format!("{path}/weighted"), "bad-record", message, "remove `from` and `to`, or `weighted`");
     }
     if system.weighted.as_ref().is_some_and(|weighted| weighted.from == weighted.to) {
-        check.error(&format!("{path}/weighted/to"), "bad-record", "weight can't move to itself", "name the other record");
+        check.error(
+            &format!("{path}/weighted/to"),
+            "bad-record",
+            "weight can't move to itself",
+            "name the other record",
+        );
     }
     for (key, value) in [("from", &system.from), ("to", &system.to)] {
         let Some(value) = value.as_ref().filter(|value| !value.contains("${")) else { continue };
         if system.kind == RecordKind::A && value.parse::<Ipv4Addr>().is_err() {
             let message = format!("`{value}` is not an IPv4 address, which an A record holds");
-            check.error(&format!("{path}/{key}"), "bad-record", &message, "write the address, or make it `type: CNAME`");
+            check.error(
+                &format!("{path}/{key}"),
+                "bad-record",
+                &message,
+                "write the address, or make it `type: CNAME`",
+            );
         }
         if system.kind == RecordKind::Cname && (value.contains(':') || value.parse::<Ipv4Addr>().is_ok()) {
             let message = format!("`{value}` is not a name, which a CNAME record holds");
@@ -135,16 +151,22 @@ fn outside(check: &mut Check<'_>, path: &str, switch: &Switch, when: &When) {
             check.error(&path, "no-service", &message, format!("add `service: NAME` to `{name}`"));
         }
         let Some((from, to)) = system.names_ends() else { continue };
-        if !when.has_pair && !(from && to) {
+        let named = from && to;
+        if !(when.has_pair || named) {
             let message = format!("nothing says where `{name}` leads: the runbook has no pair of databases");
             check.error(&path, "no-value", &message, format!("give `{name}` both `from` and `to`"));
         } else if when.before && !to {
             let message = format!("`{name}` would lead to the target, which takes no writes before the window");
-            let remedy = format!("move it behind the window, or give `{name}` a `to` that the window forwards, such as a pooler");
+            let remedy = format!(
+                "move it behind the window, or give `{name}` a `to` that the window forwards, such as a pooler"
+            );
             check.error(&path, "too-early", &message, remedy);
         } else if !when.before && when.has_pair && !from {
-            let message = format!("clients that `{name}` leads to the source see errors from the window until they have followed");
-            let remedy = format!("lead them to a pooler of the window first, and give `{name}` that as `from`; or live with it");
+            let message = format!(
+                "clients that `{name}` leads to the source see errors from the window until they have followed"
+            );
+            let remedy =
+                format!("lead them to a pooler of the window first, and give `{name}` that as `from`; or live with it");
             check.warning(&path, "clients-left-behind", &message, remedy);
         }
     }
@@ -153,7 +175,9 @@ fn outside(check: &mut Check<'_>, path: &str, switch: &Switch, when: &When) {
 fn twice<'a>(check: &mut Check<'a>, path: &str, switch: &'a Switch, led: &mut BTreeMap<&'a Name, String>) {
     for (n, name) in switch.endpoints.iter().enumerate() {
         let path = format!("{path}/endpoints/{n}");
-        if let Some(before) = led.get(name).filter(|before| !before.starts_with(path.trim_end_matches(char::is_numeric))) {
+        if let Some(before) =
+            led.get(name).filter(|before| !before.starts_with(path.trim_end_matches(char::is_numeric)))
+        {
             let line = check.places.get(before).line;
             let message = format!("`{name}` is led to the other side twice");
             check.error(&path, "named-twice", &message, format!("the first time is in line {line}; remove one"));
@@ -170,11 +194,17 @@ fn run_task(check: &mut Check<'_>, path: &str, task: &RunTask) {
     let Some(System::Ecs(cluster)) = check.runbook.systems.get(&task.cluster) else { return };
     if task.task_definition.is_none() && cluster.service.is_none() {
         let message = "nothing says which task definition is run";
-        let remedy = format!("add `task-definition: FAMILY`, or give `{}` a `service`, whose own is taken then", task.cluster);
+        let remedy =
+            format!("add `task-definition: FAMILY`, or give `{}` a `service`, whose own is taken then", task.cluster);
         check.error(path, "no-task-definition", message, remedy);
     }
     if matches!(&task.undo, UndoTask::Run(command) if command.is_empty()) {
-        check.error(&format!("{path}/undo"), "empty-command", "there is no command to take it back", "or say `nothing`");
+        check.error(
+            &format!("{path}/undo"),
+            "empty-command",
+            "there is no command to take it back",
+            "or say `nothing`",
+        );
     }
 }
 
@@ -198,6 +228,11 @@ fn migrates(check: &mut Check<'_>, path: &str, task: &RunTask, between: bool, ro
         check.error(path, "schema-while-replicating", message, "move it before `replicate`, or behind `finalize`");
     } else if rolled {
         let message = "the application is at work before the schema that it may need";
-        check.error(path, "unsafe-order", message, "move it before the `shift` or `switch` that brings the application");
+        check.error(
+            path,
+            "unsafe-order",
+            message,
+            "move it before the `shift` or `switch` that brings the application",
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! The order of the steps: refused when it can't be safe.
 
 use super::Check;
-use crate::runbook::model::{Freeze, Holds, Place, Replicate, Step, Switch, System, UndoProgram, UndoSql, UndoTask, Window};
+use crate::runbook::model::{
+    Freeze, Holds, Place, Replicate, Step, Switch, System, UndoProgram, UndoSql, UndoTask, Window,
+};
 
 /// What a window does, in this order, each once.
 const WINDOW: [&str; 5] = ["freeze", "drain", "sequences", "promote", "switch"];

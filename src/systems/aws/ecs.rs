@@ -1,8 +1,8 @@
 //! Services, task definitions and tasks of ECS.
 
 use aws_sdk_ecs::types::{
-    DesiredStatus, Failure, NetworkConfiguration, Service as EcsService, Tag, Task, TaskDefinition, TaskDefinitionField,
-    TaskField, TaskOverride,
+    DesiredStatus, Failure, NetworkConfiguration, Secret, Service as EcsService, Tag, Task, TaskDefinition,
+    TaskDefinitionField, TaskField, TaskOverride,
 };
 
 use super::{Aws, Service};
@@ -38,7 +38,8 @@ pub async fn register(aws: &Aws, of: &TaskDefinition, tags: &[Tag]) -> Result<St
     let what = "register a revision of the task definition";
     let ask = || {
         let register = aws.ecs().register_task_definition();
-        let register = register.set_family(of.family.clone()).set_container_definitions(of.container_definitions.clone());
+        let register =
+            register.set_family(of.family.clone()).set_container_definitions(of.container_definitions.clone());
         let register = register.set_task_role_arn(of.task_role_arn.clone()).set_volumes(of.volumes.clone());
         let register = register.set_execution_role_arn(of.execution_role_arn.clone());
         let register = register.set_network_mode(of.network_mode.clone()).set_cpu(of.cpu.clone());
@@ -105,9 +106,10 @@ pub async fn tasks(aws: &Aws, cluster: &str, arns: &[String]) -> Result<Vec<Task
 pub async fn started_by(aws: &Aws, cluster: &str, who: &str) -> Result<Vec<Task>> {
     let mut arns = Vec::new();
     for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        let ask =
-            || aws.ecs().list_tasks().cluster(cluster).started_by(who).desired_status(status.clone()).send();
-        arns.extend(aws.read(Service::Ecs, "list the tasks that were started", ask).await?.task_arns.unwrap_or_default());
+        let ask = || aws.ecs().list_tasks().cluster(cluster).started_by(who).desired_status(status.clone()).send();
+        arns.extend(
+            aws.read(Service::Ecs, "list the tasks that were started", ask).await?.task_arns.unwrap_or_default(),
+        );
     }
     tasks(aws, cluster, &arns).await
 }
@@ -142,7 +144,8 @@ pub async fn run(aws: &Aws, task: &OneOff) -> Result<String> {
     };
     let answer = aws.write(Service::Ecs, &what, ask).await?;
     let refused = || {
-        let reason = failures(answer.failures()).unwrap_or_else(|| "no task was started, and no reason given".to_owned());
+        let reason =
+            failures(answer.failures()).unwrap_or_else(|| "no task was started, and no reason given".to_owned());
         DriverError::new(aws.system(), &what, reason, Certainty::Refused)
     };
     answer.tasks().first().and_then(Task::task_arn).map(str::to_owned).ok_or_else(refused)
@@ -177,7 +180,7 @@ pub enum Place {
 pub fn value<'a>(of: &'a TaskDefinition, container: &str, name: &str) -> Option<(Place, &'a str)> {
     let container = of.container_definitions().iter().find(|found| found.name() == Some(container))?;
     let plain = container.environment().iter().find(|pair| pair.name() == Some(name)).and_then(|pair| pair.value());
-    let secret = || container.secrets().iter().find(|secret| secret.name() == name).map(|secret| secret.value_from());
+    let secret = || container.secrets().iter().find(|secret| secret.name() == name).map(Secret::value_from);
     plain.map(|value| (Place::Environment, value)).or_else(|| secret().map(|arn| (Place::Secret, arn)))
 }
 
@@ -212,7 +215,7 @@ pub fn same(one: &TaskDefinition, other: &TaskDefinition) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair, Secret};
+    use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair};
 
     use super::*;
 
@@ -228,7 +231,11 @@ mod tests {
             .name("sidecar")
             .environment(KeyValuePair::builder().name("DB_HOST").value("kept").build())
             .build();
-        TaskDefinition::builder().family("orders").revision(revision).set_container_definitions(Some(vec![app, other])).build()
+        TaskDefinition::builder()
+            .family("orders")
+            .revision(revision)
+            .set_container_definitions(Some(vec![app, other]))
+            .build()
     }
 
     #[test]
