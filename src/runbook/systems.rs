@@ -83,7 +83,7 @@ impl System {
             Self::SsmParameter(spec) => Some(&spec.aws),
             Self::Ecs(spec) => Some(&spec.aws),
             Self::CloudMap(spec) => Some(&spec.aws),
-            Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
+            _ => None,
         }
     }
 
@@ -95,7 +95,7 @@ impl System {
             Self::SsmParameter(spec) => Some(&mut spec.aws),
             Self::Ecs(spec) => Some(&mut spec.aws),
             Self::CloudMap(spec) => Some(&mut spec.aws),
-            Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
+            _ => None,
         }
     }
 }
