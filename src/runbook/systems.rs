@@ -16,6 +16,8 @@ pub enum System {
     Pgbouncer(Pgbouncer),
     /// An HAProxy load balancer, one or several nodes with the same backend.
     Haproxy(Haproxy),
+    /// An HAProxy that leads connections (`mode tcp`) to one of the two databases.
+    HaproxyTcp(HaproxyTcp),
     /// A record of Route 53.
     Route53(Route53),
     /// A secret of Secrets Manager.
@@ -36,6 +38,7 @@ impl System {
             Self::Postgres(_) => "postgres",
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
+            Self::HaproxyTcp(_) => "haproxy-tcp",
             Self::Route53(_) => "route53",
             Self::SecretsManager(_) => "secrets-manager",
             Self::SsmParameter(_) => "ssm-parameter",
@@ -49,6 +52,7 @@ impl System {
     pub const fn endpoint(&self) -> Option<Manner> {
         match self {
             Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
+            Self::HaproxyTcp(_) => Some(Manner { holds: Holds::Drain, place: Place::Inside }),
             Self::Route53(_) | Self::SecretsManager(_) | Self::SsmParameter(_) | Self::Ecs(_) | Self::CloudMap(_) => {
                 Some(Manner { holds: Holds::Nothing, place: Place::Outside })
             }
@@ -251,4 +255,28 @@ pub struct Haproxy {
     pub from: Vec<Name>,
     /// Its servers that traffic moves to.
     pub to: Vec<Name>,
+}
+
+/// An HAProxy in TCP mode before both databases: one or several nodes with the same names. Its backend has servers for
+/// the source, which take the connections at first, and servers for the target, which are `disabled`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HaproxyTcp {
+    /// Runtime sockets of all nodes: a path, or `host:port`. They need `level admin`.
+    pub sockets: Vec<String>,
+    /// The frontend that clients of the database connect to, and nobody else.
+    pub frontend: Name,
+    /// Its backend.
+    pub backend: Name,
+    /// The servers of the backend that are the source.
+    pub source: Vec<Name>,
+    /// The servers of the backend that are the target.
+    pub target: Vec<Name>,
+    /// `maxconn` of the frontend, which a freeze sets to 0 and then back; what it is before the freeze when absent.
+    #[serde(default)]
+    pub maxconn: Option<u32>,
+    /// URL of the frontend as an application dials it. After the switch a row is written through it and looked for on
+    /// the side that it must lead to.
+    #[serde(default)]
+    pub probe: Option<String>,
 }

@@ -6,7 +6,7 @@ use super::address::Address;
 use super::aws::{Access, Aws, Hubs};
 use super::postgres::Database;
 use super::{Certainty, DriverError, Result};
-use crate::runbook::model::{AwsPlace, Haproxy, Name, Pgbouncer, Postgres, Redirect, System};
+use crate::runbook::model::{AwsPlace, Haproxy, HaproxyTcp, Name, Pgbouncer, Postgres, Redirect, System};
 use crate::secret;
 
 /// The systems of one plan. Clones share what was opened to AWS.
@@ -58,6 +58,14 @@ impl World {
         }
     }
 
+    /// The load balancer of connections of this name.
+    pub fn haproxy_tcp(&self, name: &str) -> Result<HaproxyTcp> {
+        match self.systems.get(name) {
+            Some(System::HaproxyTcp(spec)) => haproxy_tcp(name, spec.clone()),
+            other => Err(Self::wrong(name, "haproxy-tcp", other)),
+        }
+    }
+
     /// The clients of a system of AWS. With [`Access::ReadOnly`] they can't change anything.
     pub async fn aws(&self, name: &str, access: Access) -> Result<Aws> {
         let system = self.systems.get(name);
@@ -106,6 +114,14 @@ fn plain(name: &str, text: &str) -> Result<String> {
 
 fn haproxy(name: &str, mut spec: Haproxy) -> Result<Haproxy> {
     for text in spec.sockets.iter_mut().chain([&mut spec.backend]).chain(&mut spec.from).chain(&mut spec.to) {
+        *text = plain(name, text)?;
+    }
+    Ok(spec)
+}
+
+fn haproxy_tcp(name: &str, mut spec: HaproxyTcp) -> Result<HaproxyTcp> {
+    let servers = spec.source.iter_mut().chain(&mut spec.target);
+    for text in spec.sockets.iter_mut().chain([&mut spec.frontend, &mut spec.backend]).chain(servers) {
         *text = plain(name, text)?;
     }
     Ok(spec)

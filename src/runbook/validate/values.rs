@@ -1,12 +1,14 @@
 //! Values: shapes of addresses, and values that must fit each other.
 
+mod metrics;
+
 use std::time::Duration;
 
 use super::Check;
 use crate::runbook::mask::holds_password;
 use crate::runbook::model::{
-    Gate, GateRules, Haproxy, HttpGate, Pgbouncer, Postgres, Program, Redirect, Replicate, ReplicationLag, Shift, Sql,
-    Step, System, TimeWindow, UndoProgram, UndoSql, Window,
+    Gate, GateRules, Haproxy, HaproxyTcp, HttpGate, Pgbouncer, Postgres, Program, Redirect, Replicate, ReplicationLag,
+    Shift, Sql, Step, System, TimeWindow, UndoProgram, UndoSql, Window,
 };
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -20,6 +22,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             System::Postgres(system) => postgres(check, &path, system),
             System::Pgbouncer(system) => pgbouncer(check, &path, name, system),
             System::Haproxy(system) => haproxy(check, &path, system),
+            System::HaproxyTcp(system) => haproxy_tcp(check, &path, system),
             _ => {}
         }
     }
@@ -84,18 +87,33 @@ fn of_redirect(check: &mut Check<'_>, path: &str, redirect: &Redirect) {
 }
 
 fn haproxy(check: &mut Check<'_>, path: &str, system: &Haproxy) {
-    for (key, list) in [("sockets", &system.sockets), ("from", &system.from), ("to", &system.to)] {
-        if list.is_empty() {
-            let path = format!("{path}/{key}");
-            check.error(&path, "empty-list", &format!("`{key}` names nothing"), "name at least one");
-        }
+    balancer(check, path, &system.sockets, [("from", &system.from), ("to", &system.to)]);
+}
+
+fn haproxy_tcp(check: &mut Check<'_>, path: &str, system: &HaproxyTcp) {
+    balancer(check, path, &system.sockets, [("source", &system.source), ("target", &system.target)]);
+    if system.maxconn == Some(0) {
+        let message = "with a `maxconn` of 0 no connection would ever be let in again";
+        check.error(&format!("{path}/maxconn"), "zero", message, "write the frontend's limit, or leave it out");
     }
-    for (n, socket) in system.sockets.iter().enumerate().filter(|(_, socket)| !socket.starts_with('/')) {
+}
+
+/// Sockets of a load balancer, and the servers of its two sides.
+fn balancer(check: &mut Check<'_>, path: &str, sockets: &[String], sides: [(&str, &Vec<String>); 2]) {
+    let empty =
+        [("sockets", sockets.is_empty()), (sides[0].0, sides[0].1.is_empty()), (sides[1].0, sides[1].1.is_empty())];
+    for (key, _) in empty.into_iter().filter(|(_, empty)| *empty) {
+        let path = format!("{path}/{key}");
+        check.error(&path, "empty-list", &format!("`{key}` names nothing"), "name at least one");
+    }
+    for (n, socket) in sockets.iter().enumerate().filter(|(_, socket)| !socket.starts_with('/')) {
         host_and_port(check, &format!("{path}/sockets/{n}"), socket);
     }
-    for (n, server) in system.to.iter().enumerate().filter(|(_, server)| system.from.contains(server)) {
+    let [(first, from), (second, to)] = sides;
+    for (n, server) in to.iter().enumerate().filter(|(_, server)| from.contains(server)) {
         let message = format!("traffic would move from `{server}` to `{server}`");
-        check.error(&format!("{path}/to/{n}"), "same-server", &message, "name it in `from` or in `to`");
+        let remedy = format!("name it in `{first}` or in `{second}`");
+        check.error(&format!("{path}/{second}/{n}"), "same-server", &message, &remedy);
     }
 }
 
@@ -118,8 +136,7 @@ fn filled(text: &str) -> String {
 fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: bool) {
     const SHAPE: &str = "write `postgresql://user@host:5432/database`, or a reference such as `${env:SOURCE_URL}`";
     if holds_password(text) {
-        let message = "a password stands in the runbook, where everybody who reads it can see it";
-        check.warning(path, "literal-password", message, "write `${env:NAME}` or `${file:PATH}` in its place");
+        literal_password(check, path);
     }
     if text.starts_with("${") {
         return;
@@ -170,6 +187,7 @@ fn of_gate(check: &mut Check<'_>, path: &str, gate: &Gate) {
     match gate {
         Gate::ReplicationLag(gate) => replication_lag(check, path, gate),
         Gate::Http(gate) => http(check, path, gate),
+        Gate::Prometheus(gate) => metrics::prometheus(check, path, gate),
         Gate::TimeWindow(gate) => time_window(check, path, gate),
         Gate::Command(gate) => command_line(check, &format!("{path}/run"), &gate.run),
         Gate::Sql(_)
@@ -188,15 +206,7 @@ fn replication_lag(check: &mut Check<'_>, path: &str, gate: &ReplicationLag) {
 }
 
 fn http(check: &mut Check<'_>, path: &str, gate: &HttpGate) {
-    let at = format!("{path}/url");
-    if holds_password(&gate.url) {
-        let message = "a password stands in the runbook, where everybody who reads it can see it";
-        check.warning(&at, "literal-password", message, "write `${env:NAME}` or `${file:PATH}` in its place");
-    }
-    let shape = url::Url::parse(&filled(&gate.url)).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    if !gate.url.starts_with("${") && !shape {
-        check.error(&at, "bad-url", "this is not the URL of a web page", "write `http://host:port/path`");
-    }
+    web_url(check, &format!("{path}/url"), &gate.url);
     if !(100..=599).contains(&gate.status) {
         let message = format!("{} is not an HTTP status", gate.status);
         check.error(&format!("{path}/status"), "bad-value", &message, "write one such as 200");
@@ -205,6 +215,21 @@ fn http(check: &mut Check<'_>, path: &str, gate: &HttpGate) {
         let message = format!("this is not a JSON path: {error}");
         check.error(&format!("{path}/json-path"), "bad-json-path", &message, "write one such as `$.queue.depth`");
     }
+}
+
+fn web_url(check: &mut Check<'_>, path: &str, url: &str) {
+    if holds_password(url) {
+        literal_password(check, path);
+    }
+    let shape = url::Url::parse(&filled(url)).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !url.starts_with("${") && !shape {
+        check.error(path, "bad-url", "this is not the URL of a web page", "write `http://host:port/path`");
+    }
+}
+
+fn literal_password(check: &mut Check<'_>, path: &str) {
+    let message = "a password stands in the runbook, where everybody who reads it can see it";
+    check.warning(path, "literal-password", message, "write `${env:NAME}` or `${file:PATH}` in its place");
 }
 
 fn time_window(check: &mut Check<'_>, path: &str, gate: &TimeWindow) {

@@ -55,7 +55,7 @@ impl Front {
         env
     }
 
-    /// When this process ends, the sandbox that it belongs to ends it.
+    /// When this process ends it stays, with the weights as they are then: nobody follows the emulator any more.
     pub fn leave_running(&mut self) {
         self.cloud.leave_running();
         self.plane.leave_running();

@@ -134,7 +134,8 @@ impl Planted {
 
     /// Learns of a call that took effect.
     pub(super) fn learn(&mut self, asked: &Asked) {
-        self.armed |= asked.service == self.at.service && self.at.after == Some(asked.action.as_str());
+        let ours = self.at.service == "*" || asked.service == self.at.service;
+        self.armed |= ours && self.at.after == Some(asked.action.as_str());
     }
 }
 
