@@ -2,11 +2,11 @@
 //! the order, the intents and the budget; everything that only one kind of endpoint knows lies behind [`Endpoint`].
 //! One file a kind; adding one is a file, a line in [`open`] and a line in `System::endpoint`.
 
-mod haproxy_tcp;
 mod cloud_map;
 mod content;
 mod ecs;
 mod ends;
+mod haproxy_tcp;
 mod pgbouncer;
 mod route;
 mod route53;
