@@ -154,6 +154,10 @@ pub struct Replicate {
     /// `pg_dump` to use; that of `PATH`, or of `POINTSMAN_PG_DUMP`, when absent.
     #[serde(default)]
     pub pg_dump: Option<String>,
+    /// MySQL and MariaDB: `mysqldump` or `mariadb-dump` to use; that of `PATH`, or of `POINTSMAN_MYSQLDUMP` or
+    /// `POINTSMAN_MARIADB_DUMP`, when absent. The client (`mysql`, `mariadb`) beside it loads what it dumps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<String>,
 }
 
 impl Replicate {
@@ -288,13 +292,18 @@ impl Freeze {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fence {
-    /// `database` where our role is a superuser there, else `roles`.
+    /// PostgreSQL: `database` where our role is a superuser there, else `roles`. MySQL and MariaDB: `read-only` where
+    /// our account may set it, else `accounts`.
     #[default]
     Auto,
     /// The database's connection limit at 0: one statement, covers every role that is not a superuser.
     Database,
     /// `NOLOGIN` for every login role but ours: holds for all databases of the server.
     Roles,
+    /// MySQL and MariaDB: `super_read_only`; where there is none, `read_only` and account locks.
+    ReadOnly,
+    /// MySQL and MariaDB: account locks for every account but ours; what RDS allows.
+    Accounts,
 }
 
 /// Wait until the other side has everything.

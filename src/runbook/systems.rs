@@ -12,6 +12,10 @@ use super::units::Span;
 pub enum System {
     /// A PostgreSQL database.
     Postgres(Postgres),
+    /// A MySQL server.
+    Mysql(Mysql),
+    /// A MariaDB server.
+    Mariadb(Mysql),
     /// A PgBouncer pooler, one or several instances in front of one database.
     Pgbouncer(Pgbouncer),
     /// An HAProxy load balancer, one or several nodes with the same backend.
@@ -36,6 +40,8 @@ impl System {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Postgres(_) => "postgres",
+            Self::Mysql(_) => "mysql",
+            Self::Mariadb(_) => "mariadb",
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
             Self::HaproxyTcp(_) => "haproxy-tcp",
@@ -152,6 +158,32 @@ pub struct Postgres {
     /// Login roles that the fence leaves in (monitoring, backup): they must not write.
     #[serde(default)]
     pub exempt_roles: Vec<String>,
+}
+
+/// A MySQL server, version 8.0 to 9.x, or a MariaDB server, 10.6 to 11.x. The key says which; the shape is the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mysql {
+    /// `mysql://user:password@host:port` of an account that may replicate and fence (on RDS, the master user), with the
+    /// schema behind it that statements of the runbook mean. A secret reference, or a URL with one in it.
+    pub url: String,
+    /// The same server as the *other* server dials it for replication: an account with `REPLICATION SLAVE`. When
+    /// absent, the other server dials where `url` leads, with an account of ours that lives as long as the streams.
+    #[serde(default)]
+    pub replication_url: Option<String>,
+    /// `host:port` as load balancers and applications reach it; that of `url` when absent.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Users that the fence leaves in (monitoring, backup): they must not write.
+    #[serde(default)]
+    pub exempt_users: Vec<String>,
+    /// Whether it is an RDS instance, where replication is changed by `mysql.rds_…` procedures only; found out when
+    /// absent.
+    #[serde(default)]
+    pub rds: Option<bool>,
 }
 
 /// How a connection is protected.

@@ -4,6 +4,8 @@ use indexmap::IndexMap;
 
 use super::address::Address;
 use super::aws::{Access, Aws, Hubs};
+use super::mysql;
+use super::mysql::Flavour;
 use super::postgres::Database;
 use super::{Certainty, DriverError, Result};
 use crate::runbook::model::{AwsPlace, Haproxy, HaproxyTcp, Name, Pgbouncer, Postgres, Redirect, System};
@@ -39,7 +41,20 @@ impl World {
 
     /// Where poolers and applications reach a database: its `address`, else what its URL says.
     pub fn address(&self, name: &str) -> Result<Address> {
-        self.postgres(name)?.address()
+        match self.systems.get(name) {
+            Some(System::Mysql(_) | System::Mariadb(_)) => self.mysql(name)?.address(),
+            _ => self.postgres(name)?.address(),
+        }
+    }
+
+    /// The MySQL or MariaDB server of this name.
+    pub fn mysql(&self, name: &str) -> Result<mysql::Database> {
+        let (flavour, spec) = match self.systems.get(name) {
+            Some(System::Mysql(spec)) => (Flavour::Mysql, spec),
+            Some(System::Mariadb(spec)) => (Flavour::Mariadb, spec),
+            other => return Err(Self::wrong(name, "mysql or mariadb", other)),
+        };
+        Ok(mysql::Database { name: name.to_owned(), flavour, spec: spec.clone() })
     }
 
     /// The pooler of this name.

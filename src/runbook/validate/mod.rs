@@ -89,6 +89,13 @@ impl<'a> Check<'a> {
         all
     }
 
+    /// Looks a database up, of whatever kind.
+    fn database(&mut self, path: &str, name: &str) {
+        let kind = self.runbook.systems.get(name).map(System::kind);
+        let kind = kind.filter(|kind| matches!(*kind, "mysql" | "mariadb")).unwrap_or("postgres");
+        self.system(path, name, kind);
+    }
+
     /// Looks a system up that must be of a kind.
     fn system(&mut self, path: &str, name: &str, kind: &'static str) {
         let runbook = self.runbook;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Check;
 use crate::runbook::mask::holds_password;
 use crate::runbook::model::{
-    Gate, GateRules, Haproxy, HaproxyTcp, HttpGate, Pgbouncer, Postgres, Program, Redirect, Replicate, ReplicationLag,
-    Shift, Sql, Step, System, TimeWindow, UndoProgram, UndoSql, Window,
+    Gate, GateRules, Haproxy, HaproxyTcp, HttpGate, Mysql, Pgbouncer, Postgres, Program, Redirect, Replicate,
+    ReplicationLag, Shift, Sql, Step, System, TimeWindow, UndoProgram, UndoSql, Window,
 };
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -20,6 +20,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         let path = format!("/systems/{name}/{}", system.kind());
         match system {
             System::Postgres(system) => postgres(check, &path, system),
+            System::Mysql(system) | System::Mariadb(system) => mysql(check, &path, system),
             System::Pgbouncer(system) => pgbouncer(check, &path, name, system),
             System::Haproxy(system) => haproxy(check, &path, system),
             System::HaproxyTcp(system) => haproxy_tcp(check, &path, system),
@@ -40,6 +41,17 @@ fn postgres(check: &mut Check<'_>, path: &str, system: &Postgres) {
     database_url(check, &format!("{path}/url"), &system.url, true);
     if let Some(url) = &system.replication_url {
         database_url(check, &format!("{path}/replication-url"), url, true);
+    }
+    if let Some(address) = &system.address {
+        host_and_port(check, &format!("{path}/address"), address);
+    }
+}
+
+fn mysql(check: &mut Check<'_>, path: &str, system: &Mysql) {
+    for (key, url) in [("url", Some(&system.url)), ("replication-url", system.replication_url.as_ref())] {
+        if let Some(url) = url {
+            server_url(check, &format!("{path}/{key}"), url, MYSQL, false);
+        }
     }
     if let Some(address) = &system.address {
         host_and_port(check, &format!("{path}/address"), address);
@@ -133,8 +145,20 @@ fn filled(text: &str) -> String {
     filled + rest
 }
 
+/// Schemes of a URL, and what it must look like.
+type Shape = ([&'static str; 2], &'static str);
+const POSTGRES: Shape = (
+    ["postgresql", "postgres"],
+    "write `postgresql://user@host:5432/database`, or a reference such as `${env:SOURCE_URL}`",
+);
+const MYSQL: Shape =
+    (["mysql", "mariadb"], "write `mysql://user@host:3306/schema`, or a reference such as `${env:SOURCE_URL}`");
+
 fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: bool) {
-    const SHAPE: &str = "write `postgresql://user@host:5432/database`, or a reference such as `${env:SOURCE_URL}`";
+    server_url(check, path, text, POSTGRES, needs_database);
+}
+
+fn server_url(check: &mut Check<'_>, path: &str, text: &str, (schemes, shape): Shape, needs_database: bool) {
     if holds_password(text) {
         literal_password(check, path);
     }
@@ -143,15 +167,15 @@ fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: b
     }
     let url = match url::Url::parse(&filled(text)) {
         Ok(url) => url,
-        Err(error) => return check.error(path, "bad-url", &format!("this is not a URL: {error}"), SHAPE),
+        Err(error) => return check.error(path, "bad-url", &format!("this is not a URL: {error}"), shape),
     };
-    if !matches!(url.scheme(), "postgresql" | "postgres") {
+    if !schemes.contains(&url.scheme()) {
         let message = format!("`{}:` is not how a database's URL begins", url.scheme());
-        check.error(path, "bad-url", &message, SHAPE);
+        check.error(path, "bad-url", &message, shape);
     } else if url.host_str().is_none_or(str::is_empty) {
-        check.error(path, "bad-url", "this URL names no host", SHAPE);
+        check.error(path, "bad-url", "this URL names no host", shape);
     } else if needs_database && url.path().trim_matches('/').is_empty() {
-        check.error(path, "bad-url", "this URL names no database", SHAPE);
+        check.error(path, "bad-url", "this URL names no database", shape);
     }
 }
 
