@@ -7,15 +7,16 @@ use serde_json::{Value, json};
 
 use super::content::Content;
 use super::ends::ends;
-use super::told::Reach;
+use super::told::{Reach, arn};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
 use crate::journal::Act;
+use crate::preflight::{Check, Finding};
 use crate::runbook::model::SecretsManager;
 use crate::secret::Secret;
 use crate::systems::Result;
 use crate::systems::address::Address;
 use crate::systems::aws::secrets_manager::{self as driver, CURRENT, OURS, Version};
-use crate::systems::aws::{Aws, Call, Service};
+use crate::systems::aws::{Aws, Call, Permission, Service};
 use crate::systems::world::World;
 
 /// A secret that applications read.
@@ -98,6 +99,36 @@ impl Endpoint for Secrets {
     fn clients(&self, _route: &Route) -> Option<String> {
         let name = &self.reach.name;
         Some(format!("those that read {name} only when they start follow when they are started again"))
+    }
+
+    fn permissions(&self) -> Vec<Permission> {
+        let named = self.spec.secret.starts_with("arn:");
+        let resource = if named {
+            self.spec.secret.clone()
+        } else {
+            // AWS ends a secret's ARN with six characters of its own.
+            arn("secretsmanager", &self.reach.place(), &format!("secret:{}-??????", self.spec.secret))
+        };
+        ["GetSecretValue", "DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage"]
+            .map(|operation| Permission::on(Service::SecretsManager, operation, resource.clone()))
+            .into()
+    }
+
+    async fn findings(&self, route: &Route) -> Result<Vec<Finding>> {
+        let aws = self.reach.look().await?;
+        let (_, leads) = self.leads(&aws, route).await?;
+        let check = Check {
+            id: "secret-rotation",
+            system: &self.reach.name,
+            why: "A rotation writes a version of its own, which may come between ours and the way back.",
+        };
+        let rotation = if driver::rotates(&aws, &self.spec.secret).await? {
+            let mend = vec![format!("aws secretsmanager cancel-rotate-secret --secret-id {}", self.spec.secret)];
+            check.warn("the secret is rotated by itself", "RotationEnabled is true.", mend)
+        } else {
+            check.pass("nothing rotates the secret", "RotationEnabled is false.")
+        };
+        Ok(vec![self.reach.route(&leads), rotation])
     }
 
     async fn observe(&self, errand: &Errand<'_>) -> Result<Leads> {

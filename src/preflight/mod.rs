@@ -8,6 +8,7 @@ mod finding;
 pub mod postgres;
 mod render;
 
+pub(crate) use finding::Check;
 pub use finding::{Finding, Level};
 pub use render::{counts, render};
 
@@ -15,7 +16,7 @@ pub use render::{counts, render};
 pub const NEVER_ACCEPTED: &[&str] = &["version", "same-database", "standby", "wal-level", "prepared-transactions"];
 
 /// The findings, failures first; those that the runbook accepts warn.
-fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Finding> {
+pub(crate) fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Finding> {
     for finding in &mut findings {
         if accepted.contains(&finding.id) {
             finding.accept();

@@ -13,16 +13,18 @@ use serde_json::{Value, json};
 
 use super::{Action, Description, StepError};
 use crate::clock;
-use crate::endpoints::token;
+use crate::endpoints::{arn, token};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::{Act, Durability, FailureKind, Move};
 use crate::plan::Plan;
+use crate::preflight::{Check, Finding};
 use crate::runbook::model::{Ecs, RunTask, System, TaskNetwork, UndoTask};
 use crate::systems::aws::ecs::{self as driver, OneOff};
-use crate::systems::aws::{Aws, Call, Service};
+use crate::systems::aws::{Access as AwsAccess, Aws, Call, Permission, Service};
 use crate::systems::pair::Heading;
 use crate::systems::postgres::{Access, Session};
+use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError};
 
 const PAUSE: Duration = Duration::from_secs(3);
@@ -270,6 +272,55 @@ impl RunTask {
         let hint = "if it ended well, `pointsman skip --reason`; else roll back or mend it by hand";
         StepError::told(FailureKind::Deadline, message, Some(hint))
     }
+}
+
+/// Looks whether what a task needs is there; reads only.
+pub(super) async fn finding(step: &RunTask, world: &World) -> Finding {
+    let check = Check {
+        id: "run-task",
+        system: &step.cluster,
+        why: "A task whose definition or container is not there is not started, and the run holds in the middle.",
+    };
+    let look = async {
+        let Some(System::Ecs(cluster)) = world.get(&step.cluster) else {
+            return Err(StepError::broken("it is no cluster"));
+        };
+        let aws = world.aws(&step.cluster, AwsAccess::ReadOnly).await?;
+        let definition = match (&step.task_definition, &cluster.service) {
+            (Some(named), _) => named.clone(),
+            (None, service) => {
+                let service = driver::service(&aws, &cluster.cluster, service.as_deref().unwrap_or_default()).await?;
+                service.task_definition().unwrap_or_default().to_owned()
+            }
+        };
+        let (definition, _) = driver::definition(&aws, &definition).await?;
+        let container = step.container_of(&definition)?;
+        Ok((definition.task_definition_arn().unwrap_or_default().to_owned(), container))
+    };
+    match look.await {
+        Ok((definition, container)) => {
+            check.pass("the task can be started", format!("{definition}, container {container}."))
+        }
+        Err(error) => {
+            let detail = format!("{}.", error.into_failure().message);
+            check.fail("the task can't be started", detail, vec!["-- correct what the step names".to_owned()])
+        }
+    }
+}
+
+/// What the step asks of IAM.
+pub(super) fn permissions(step: &RunTask, world: &World) -> Vec<Permission> {
+    let place = world.get(&step.cluster).and_then(System::aws).cloned().unwrap_or_default();
+    let family = step.task_definition.as_deref().map_or("*", |named| named.split(':').next().unwrap_or(named));
+    let run = if step.task_definition.as_deref().is_some_and(|named| named.starts_with("arn:")) {
+        step.task_definition.clone().unwrap_or_default()
+    } else {
+        arn("ecs", &place, &format!("task-definition/{family}:*"))
+    };
+    let mut all = vec![Permission::on(Service::Ecs, "RunTask", run), Permission::anywhere(Service::Iam, "PassRole")];
+    let reads = ["DescribeServices", "DescribeTaskDefinition", "ListTasks", "DescribeTasks"];
+    all.extend(reads.map(|operation| Permission::anywhere(Service::Ecs, operation)));
+    all
 }
 
 fn lock_sql() -> String {

@@ -194,6 +194,8 @@ async fn what_is_throttled_or_never_arrives_is_sent_again() {
 async fn what_somebody_else_has_changed_is_left_alone() {
     let told = Told::new().await;
     told.set_record(ChangeAction::Upsert, "third.internal").await;
+    let checked = told.scene.must(3, &["check", told.scene.runbook.to_str().unwrap()]).await;
+    assert!(checked.out.contains("it says third.internal"), "{checked:?}");
     told.scene.run(4).await;
     let held = told.scene.held();
     assert!(held.contains("dns leads to neither side") && held.contains("third.internal"), "{held}");
@@ -269,6 +271,8 @@ async fn a_ttl_that_was_not_lowered_is_refused() {
     let late = pointsman::clock::now().to_string();
     let lowered = format!("to: new.internal, lowered: {{ at: \"{late}\", from: 1h }} }} }}");
     told.scene.write(&text.replace("to: new.internal } }", &lowered));
+    let checked = told.scene.must(3, &["check", told.scene.runbook.to_str().unwrap()]).await;
+    assert!(checked.out.contains("dns-ttl"), "{checked:?}");
     told.scene.run(4).await;
     assert!(told.scene.held().contains("lowered too late"), "{}", told.scene.held());
     assert_eq!(told.says().await.record, "old.internal");
