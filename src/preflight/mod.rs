@@ -5,6 +5,7 @@
 //! people.
 
 mod finding;
+pub mod mysql;
 pub mod postgres;
 mod render;
 
@@ -13,7 +14,18 @@ pub use finding::{Finding, Level};
 pub use render::{counts, render};
 
 /// Findings that a runbook can't accept: with them the cutover can't be done, or not safely.
-pub const NEVER_ACCEPTED: &[&str] = &["version", "same-database", "standby", "wal-level", "prepared-transactions"];
+pub const NEVER_ACCEPTED: &[&str] = &[
+    "version",
+    "same-database",
+    "standby",
+    "wal-level",
+    "prepared-transactions",
+    "server-id",
+    "binary-log",
+    "binlog-format",
+    "binlog-filters",
+    "replication-filters",
+];
 
 /// The findings, failures first; those that the runbook accepts warn.
 pub(crate) fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Finding> {
