@@ -22,6 +22,7 @@ use crate::preflight::{Check, Finding};
 use crate::runbook::model::{Ecs, RunTask, System, TaskNetwork, UndoTask};
 use crate::systems::aws::ecs::{self as driver, OneOff};
 use crate::systems::aws::{Access as AwsAccess, Aws, Call, Permission, Service};
+use crate::systems::mysql;
 use crate::systems::pair::Heading;
 use crate::systems::postgres::{Access, Session};
 use crate::systems::world::World;
@@ -37,7 +38,7 @@ impl Action for RunTask {
         let Some(System::Ecs(cluster)) = plan.systems.get(&self.cluster) else { return Description::default() };
         let mut apply = Vec::new();
         if let Some(database) = &self.database {
-            apply.push((database.clone(), lock_sql()));
+            apply.push((database.clone(), lock_sql(is_postgres(plan.systems.get(database)))));
         }
         apply.push((self.cluster.clone(), self.call(cluster, &self.command)));
         let look = Call::new(Service::Ecs, "DescribeTasks", json!({ "cluster": cluster.cluster, "tasks": ["IT"] }));
@@ -131,17 +132,28 @@ impl RunTask {
     }
 
     /// Keeps a second actor out for as long as the session lives.
-    async fn lock(&self, cx: &Context) -> Result<Option<Session>, StepError> {
+    async fn lock(&self, cx: &Context) -> Result<Option<Lock>, StepError> {
         let Some(name) = &self.database else { return Ok(None) };
-        let session = cx.world.postgres(name)?.connect(Access::ReadWrite).await?;
-        let held: bool = session.value("keep other actors out", &lock_sql(), &[]).await?;
+        let what = "keep other actors out";
+        let (lock, held) = if is_postgres(cx.world.get(name)) {
+            let session = cx.world.postgres(name)?.connect(Access::ReadWrite).await?;
+            let held: bool = session.value(what, &lock_sql(true), &[]).await?;
+            (Lock::Postgres(session), held)
+        } else {
+            let session = cx.world.mysql(name)?.connect(mysql::Access::ReadWrite).await?;
+            let held = session.value(what, &lock_sql(false)).await?.as_deref() == Some("1");
+            (Lock::Mysql(session), held)
+        };
         if held {
-            return Ok(Some(session));
+            return Ok(Some(lock));
         }
-        let message = format!("{name}: somebody else changes the schema now (advisory lock {LOCK})");
-        let hint =
-            "SELECT * FROM pg_locks WHERE locktype = 'advisory' names the session; wait for it, then `pointsman retry`";
-        Err(StepError::told(FailureKind::Refused, message, Some(hint)))
+        let (who, named) = match lock {
+            Lock::Postgres(_) => ("SELECT * FROM pg_locks WHERE locktype = 'advisory'", LOCK.to_string()),
+            Lock::Mysql(_) => ("SELECT IS_USED_LOCK('pointsman')", "pointsman".to_owned()),
+        };
+        let message = format!("{name}: somebody else changes the schema now (advisory lock {named})");
+        let hint = format!("{who} names the session; wait for it, then `pointsman retry`");
+        Err(StepError::told(FailureKind::Refused, message, Some(&hint)))
     }
 
     async fn job(
@@ -323,8 +335,19 @@ pub(super) fn permissions(step: &RunTask, world: &World) -> Vec<Permission> {
     all
 }
 
-fn lock_sql() -> String {
-    format!("SELECT pg_try_advisory_lock({LOCK})")
+/// A session whose end gives the lock back.
+#[expect(dead_code, reason = "it is kept, and never asked anything")]
+enum Lock {
+    Postgres(Session),
+    Mysql(mysql::Session),
+}
+
+const fn is_postgres(system: Option<&System>) -> bool {
+    matches!(system, Some(System::Postgres(_)))
+}
+
+fn lock_sql(postgres: bool) -> String {
+    if postgres { format!("SELECT pg_try_advisory_lock({LOCK})") } else { "SELECT GET_LOCK('pointsman', 0)".to_owned() }
 }
 
 /// Notes of the way there are not those of the way back.
