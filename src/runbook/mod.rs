@@ -9,6 +9,7 @@
 mod aws;
 mod de;
 pub mod diagnostics;
+mod endpoints;
 mod gates;
 mod ids;
 mod load;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::units::{Share, Size, Span};
 
 pub use super::aws::*;
+pub use super::endpoints::*;
 pub use super::gates::*;
 pub use super::steps::*;
 pub use super::systems::*;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{Name, Program};
+use super::model::{Name, Program, RunTask};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -44,6 +44,8 @@ pub enum Step {
     Sql(Sql),
     /// A program of the author's.
     Command(Command),
+    /// A task of ECS that runs once, such as a migration of the schema.
+    RunTask(RunTask),
 }
 
 impl Step {
@@ -67,6 +69,7 @@ impl Step {
             Self::Finalize(_) => "finalize",
             Self::Sql(_) => "sql",
             Self::Command(_) => "command",
+            Self::RunTask(_) => "run-task",
         }
     }
 
@@ -96,6 +99,7 @@ impl Step {
             Self::Finalize(step) => step.name.as_deref(),
             Self::Sql(step) => step.name.as_deref(),
             Self::Command(step) => step.name.as_deref(),
+            Self::RunTask(step) => step.name.as_deref(),
         }
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{AwsPlace, Name, Program};
+use super::model::{AwsPlace, CloudMap, Ecs, Name, Program, Route53, SecretsManager, SsmParameter};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -22,6 +22,16 @@ pub enum System {
     Haproxy(Haproxy),
     /// An HAProxy that leads connections (`mode tcp`) to one of the two databases.
     HaproxyTcp(HaproxyTcp),
+    /// A record of Route 53.
+    Route53(Route53),
+    /// A secret of Secrets Manager.
+    SecretsManager(SecretsManager),
+    /// A parameter of Systems Manager.
+    SsmParameter(SsmParameter),
+    /// A cluster of ECS, and a service in it.
+    Ecs(Ecs),
+    /// An instance of Cloud Map.
+    CloudMap(CloudMap),
 }
 
 impl System {
@@ -35,31 +45,11 @@ impl System {
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
             Self::HaproxyTcp(_) => "haproxy-tcp",
-        }
-    }
-
-    /// Where its calls to AWS go, of a system of AWS.
-    #[must_use]
-    pub const fn aws(&self) -> Option<&AwsPlace> {
-        match self {
-            Self::Postgres(_)
-            | Self::Mysql(_)
-            | Self::Mariadb(_)
-            | Self::Pgbouncer(_)
-            | Self::Haproxy(_)
-            | Self::HaproxyTcp(_) => None,
-        }
-    }
-
-    /// The same, to be filled from the runbook's own `aws:`.
-    pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
-        match self {
-            Self::Postgres(_)
-            | Self::Mysql(_)
-            | Self::Mariadb(_)
-            | Self::Pgbouncer(_)
-            | Self::Haproxy(_)
-            | Self::HaproxyTcp(_) => None,
+            Self::Route53(_) => "route53",
+            Self::SecretsManager(_) => "secrets-manager",
+            Self::SsmParameter(_) => "ssm-parameter",
+            Self::Ecs(_) => "ecs",
+            Self::CloudMap(_) => "cloud-map",
         }
     }
 
@@ -69,7 +59,53 @@ impl System {
         match self {
             Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
             Self::HaproxyTcp(_) => Some(Manner { holds: Holds::Drain, place: Place::Inside }),
-            Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_) | Self::Haproxy(_) => None,
+            Self::Route53(_) | Self::SecretsManager(_) | Self::SsmParameter(_) | Self::Ecs(_) | Self::CloudMap(_) => {
+                Some(Manner { holds: Holds::Nothing, place: Place::Outside })
+            }
+            _ => None,
+        }
+    }
+
+    /// Of an endpoint that only says where the database is: whether the runbook names what leads to the side that is
+    /// left, and to the side that is moved to. A service that is deployed as it is says nothing itself.
+    #[must_use]
+    pub const fn names_ends(&self) -> Option<(bool, bool)> {
+        match self {
+            Self::Route53(spec) if spec.weighted.is_some() => Some((true, true)),
+            Self::Route53(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::SecretsManager(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::SsmParameter(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::CloudMap(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::Ecs(spec) => match &spec.set {
+                Some(set) => Some((set.from.is_some(), set.to.is_some())),
+                None => Some((true, true)),
+            },
+            _ => None,
+        }
+    }
+
+    /// Where its calls to AWS go, of a system of AWS.
+    #[must_use]
+    pub const fn aws(&self) -> Option<&AwsPlace> {
+        match self {
+            Self::Route53(spec) => Some(&spec.aws),
+            Self::SecretsManager(spec) => Some(&spec.aws),
+            Self::SsmParameter(spec) => Some(&spec.aws),
+            Self::Ecs(spec) => Some(&spec.aws),
+            Self::CloudMap(spec) => Some(&spec.aws),
+            _ => None,
+        }
+    }
+
+    /// The same, to be filled from the runbook's own `aws:`.
+    pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
+        match self {
+            Self::Route53(spec) => Some(&mut spec.aws),
+            Self::SecretsManager(spec) => Some(&mut spec.aws),
+            Self::SsmParameter(spec) => Some(&mut spec.aws),
+            Self::Ecs(spec) => Some(&mut spec.aws),
+            Self::CloudMap(spec) => Some(&mut spec.aws),
+            _ => None,
         }
     }
 }

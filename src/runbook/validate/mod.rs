@@ -3,6 +3,7 @@
 //! A runbook that is poisoned somewhere is looked at too, so that its author sees everything at once; mistakes at a
 //! poisoned place, or that may follow from one, are not told.
 
+mod endpoints;
 mod names;
 mod order;
 mod values;
@@ -18,8 +19,10 @@ pub(super) fn validate(runbook: &Runbook, source: &Source, places: &Places, pois
     check.version();
     names::check(&mut check);
     values::check(&mut check);
+    endpoints::values(&mut check);
     if !check.is_poisoned_below("/steps") {
         order::check(&mut check);
+        endpoints::order(&mut check);
     }
     check.found
 }

@@ -24,6 +24,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             System::Pgbouncer(system) => pgbouncer(check, &path, name, system),
             System::Haproxy(system) => haproxy(check, &path, system),
             System::HaproxyTcp(system) => haproxy_tcp(check, &path, system),
+            _ => {}
         }
     }
     for (name, gate) in &runbook.gates {
@@ -178,7 +179,7 @@ fn server_url(check: &mut Check<'_>, path: &str, text: &str, (schemes, shape): S
     }
 }
 
-fn host_and_port(check: &mut Check<'_>, path: &str, text: &str) {
+pub(super) fn host_and_port(check: &mut Check<'_>, path: &str, text: &str) {
     if has_reference(text) {
         return;
     }

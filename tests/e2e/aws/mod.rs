@@ -34,4 +34,6 @@ pub mod proxy;
 pub mod support;
 pub mod visitors;
 
+mod behind_a_window;
+mod endpoints;
 mod harness;
