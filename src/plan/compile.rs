@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{Choices, FORMAT, Plan, PlanStep};
 use crate::engine;
 use crate::runbook::Loaded;
-use crate::runbook::model::{AwsPlace, Name, Step, System};
+use crate::runbook::model::{AwsPlace, Gate, Name, Step, System};
 use crate::runbook::step_ids;
 use crate::systems::DriverError;
 use crate::systems::pair::Pair;
@@ -50,11 +50,18 @@ pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
         stage: runbook.stage,
         aws: runbook.aws.clone(),
         systems: with_places(&runbook.systems, &runbook.aws),
-        gates: runbook.gates.clone(),
+        gates: gates_with_places(&runbook.gates, &runbook.aws),
         steps: flatten(&runbook.steps),
         pair,
         choices,
     }
+}
+
+/// The gates, each with the place that its calls to AWS go to.
+fn gates_with_places(gates: &IndexMap<Name, Gate>, around: &AwsPlace) -> IndexMap<Name, Gate> {
+    let mut gates = gates.clone();
+    gates.values_mut().filter_map(Gate::aws_mut).for_each(|place| place.fill(around));
+    gates
 }
 
 /// The systems, each with the place that its calls to AWS go to.

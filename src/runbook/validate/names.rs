@@ -72,6 +72,8 @@ fn systems_of_gates(check: &mut Check<'_>) {
             Gate::ReplicationLag(_)
             | Gate::Http(_)
             | Gate::Prometheus(_)
+            | Gate::Cloudwatch(_)
+            | Gate::Alarm(_)
             | Gate::TimeWindow(_)
             | Gate::Command(_)
             | Gate::Approval(_) => {}

@@ -212,6 +212,8 @@ fn of_gate(check: &mut Check<'_>, path: &str, gate: &Gate) {
         Gate::ReplicationLag(gate) => replication_lag(check, path, gate),
         Gate::Http(gate) => http(check, path, gate),
         Gate::Prometheus(gate) => metrics::prometheus(check, path, gate),
+        Gate::Cloudwatch(gate) => metrics::cloudwatch(check, path, gate),
+        Gate::Alarm(gate) => metrics::alarm(check, path, gate),
         Gate::TimeWindow(gate) => time_window(check, path, gate),
         Gate::Command(gate) => command_line(check, &format!("{path}/run"), &gate.run),
         Gate::Sql(_)

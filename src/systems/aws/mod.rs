@@ -8,6 +8,7 @@ pub mod account;
 pub mod calls;
 mod client;
 pub mod cloud_map;
+pub mod cloudwatch;
 pub mod ecs;
 mod error;
 pub mod parameters;

@@ -35,5 +35,6 @@ pub mod support;
 pub mod visitors;
 
 mod behind_a_window;
+mod cloudwatch;
 mod endpoints;
 mod harness;
