@@ -12,7 +12,8 @@ pub use finding::{Finding, Level};
 pub use render::{counts, render};
 
 /// Findings that a runbook can't accept: with them the cutover can't be done, or not safely.
-pub const NEVER_ACCEPTED: &[&str] = &["version", "same-database", "standby", "wal-level", "prepared-transactions"];
+pub const NEVER_ACCEPTED: &[&str] =
+    &["version", "same-database", "standby", "wal-level", "prepared-transactions", "alb-routes", "alb-groups"];
 
 /// The findings, failures first; those that the runbook accepts warn.
 fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Finding> {
