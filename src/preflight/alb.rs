@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::finding::{Check, Finding, names};
 use crate::runbook::model::{Alb, StickyRule};
+use crate::systems::aws::alb::forward;
 use crate::systems::aws::alb::routes::{Route, short};
 use crate::systems::aws::alb::survey::{AlbSurvey, GroupSurvey};
-use crate::systems::aws::alb::forward;
 
 /// Judges one load balancer.
 pub(super) fn judge(name: &str, spec: &Alb, survey: &AlbSurvey) -> Vec<Finding> {
@@ -53,7 +53,11 @@ fn routes(name: &str, spec: &Alb, survey: &AlbSurvey) -> Finding {
         let words: Vec<String> = ours(survey).iter().map(Route::words).collect();
         return check.pass("every listener and rule can be weighed", names(&words));
     }
-    check.fail("a route can't be weighed", names(&refused), vec![format!("-- its forward action must lead to {} alone", spec.from)])
+    check.fail(
+        "a route can't be weighed",
+        names(&refused),
+        vec![format!("-- its forward action must lead to {} alone", spec.from)],
+    )
 }
 
 fn groups(name: &str, spec: &Alb, survey: &AlbSurvey) -> Finding {
@@ -68,7 +72,11 @@ fn groups(name: &str, spec: &Alb, survey: &AlbSurvey) -> Finding {
         .filter_map(|(arn, group)| group.is_none().then_some(arn.as_str()))
         .collect();
     if !missing.is_empty() {
-        return check.fail("a target group is not there", names(&missing), vec![format!("-- correct `from` or `to` of {name}")]);
+        return check.fail(
+            "a target group is not there",
+            names(&missing),
+            vec![format!("-- correct `from` or `to` of {name}")],
+        );
     }
     let [Some(from), Some(to)] = &survey.groups else { return check.pass("", "") };
     let mut wrong = Vec::new();
@@ -79,9 +87,16 @@ fn groups(name: &str, spec: &Alb, survey: &AlbSurvey) -> Finding {
         wrong.push(format!("{} serves another load balancer: {other}", short(&to.arn)));
     }
     if wrong.is_empty() {
-        return check.pass("both target groups belong to the load balancer", format!("{} and {}", short(&from.arn), short(&to.arn)));
+        return check.pass(
+            "both target groups belong to the load balancer",
+            format!("{} and {}", short(&from.arn), short(&to.arn)),
+        );
     }
-    check.fail("the target groups do not belong together", names(&wrong), vec!["-- make a target group in the load balancer's network".into()])
+    check.fail(
+        "the target groups do not belong together",
+        names(&wrong),
+        vec!["-- make a target group in the load balancer's network".into()],
+    )
 }
 
 fn vpc(group: &GroupSurvey) -> &str {
@@ -107,7 +122,11 @@ fn health(name: &str, spec: &Alb, side: &str, group: &GroupSurvey) -> Finding {
             group.health.registered(),
             spec.health.within
         );
-        return check.warn(format!("{title} is not checked yet"), detail, vec!["-- none needed: the shift waits for it".into()]);
+        return check.warn(
+            format!("{title} is not checked yet"),
+            detail,
+            vec!["-- none needed: the shift waits for it".into()],
+        );
     }
     check.fail(format!("{title} is not fit"), unfit, mend)
 }
@@ -120,12 +139,14 @@ fn sticky_targets(name: &str, spec: &Alb, survey: &AlbSurvey) -> Finding {
         why: "AWS refuses weights on a group whose targets are sticky, unless the rule is sticky too; with a cookie of the \
               application it refuses them always.",
     };
-    let sticky: Vec<&GroupSurvey> = survey.groups.iter().flatten().filter(|group| group.is_on("stickiness.enabled")).collect();
+    let sticky: Vec<&GroupSurvey> =
+        survey.groups.iter().flatten().filter(|group| group.is_on("stickiness.enabled")).collect();
     if sticky.is_empty() {
         return check.pass("no target group is sticky", "stickiness.enabled is off.");
     }
     let named: Vec<String> = sticky.iter().map(|group| short(&group.arn)).collect();
-    let app = sticky.iter().any(|group| group.attributes.get("stickiness.type").is_some_and(|kind| kind == "app_cookie"));
+    let app =
+        sticky.iter().any(|group| group.attributes.get("stickiness.type").is_some_and(|kind| kind == "app_cookie"));
     let off = spec.stickiness == StickyRule::Off
         || ours(survey).iter().any(|route| forward::stickiness(&route.actions).is_none());
     let mend = sticky.iter().map(|group| {
@@ -151,7 +172,9 @@ fn pinned(name: &str, spec: &Alb, survey: &AlbSurvey) -> Finding {
         (None, _) => check.pass("clients do not stick to a group", "no rule is sticky."),
         (Some(seconds), StickyRule::Keep) => {
             let span = crate::runbook::units::Span::secs(u64::try_from(seconds).unwrap_or(0));
-            let detail = format!("clients stay with their group for up to {span} after they came; the share that is seen lags behind by as much.");
+            let detail = format!(
+                "clients stay with their group for up to {span} after they came; the share that is seen lags behind by as much."
+            );
             let mend = vec![format!("-- {name}: `stickiness: off`, or shorten it one old duration before the run")];
             check.warn("clients stick to their group", detail, mend)
         }
@@ -169,8 +192,13 @@ fn slow_start(name: &str, survey: &AlbSurvey) -> Finding {
         why: "Targets that were registered in an empty group, or healthy before slow start was set, do not start slowly: it \
               does not protect the first step.",
     };
-    let slow: Vec<String> = survey.groups.iter().flatten().filter(|group| group.seconds("slow_start.duration_seconds").unwrap_or(0) > 0)
-        .map(|group| short(&group.arn)).collect();
+    let slow: Vec<String> = survey
+        .groups
+        .iter()
+        .flatten()
+        .filter(|group| group.seconds("slow_start.duration_seconds").unwrap_or(0) > 0)
+        .map(|group| short(&group.arn))
+        .collect();
     if slow.is_empty() {
         return check.pass("no group starts slowly", "slow_start.duration_seconds is 0.");
     }
@@ -184,10 +212,18 @@ fn deregistration(name: &str, survey: &AlbSurvey) -> Finding {
         system: name,
         why: "Requests under way on targets that leave are cut after this delay.",
     };
-    let delays: Vec<String> = survey.groups.iter().flatten()
-        .filter_map(|group| Some(format!("{}: {} s", short(&group.arn), group.seconds("deregistration_delay.timeout_seconds")?)))
+    let delays: Vec<String> = survey
+        .groups
+        .iter()
+        .flatten()
+        .filter_map(|group| {
+            Some(format!("{}: {} s", short(&group.arn), group.seconds("deregistration_delay.timeout_seconds")?))
+        })
         .collect();
-    check.pass("the groups' deregistration delay", if delays.is_empty() { "not told.".to_owned() } else { names(&delays) })
+    check.pass(
+        "the groups' deregistration delay",
+        if delays.is_empty() { "not told.".to_owned() } else { names(&delays) },
+    )
 }
 
 /// Signs of who else writes a resource, by its tags.
@@ -220,21 +256,28 @@ fn writers(name: &str, survey: &AlbSurvey) -> Finding {
         system: name,
         why: "Whoever else writes these rules overwrites our weights, or has them overwritten: there is no lock on a rule.",
     };
-    let mut found: Vec<String> = survey.tags.iter()
-        .filter_map(|(arn, tags)| Some(format!("{}: {}", short(arn), owner(tags)?)))
-        .collect();
+    let mut found: Vec<String> =
+        survey.tags.iter().filter_map(|(arn, tags)| Some(format!("{}: {}", short(arn), owner(tags)?))).collect();
     let services = survey.writers.clone().unwrap_or_default();
     if !services.is_empty() {
         let detail = format!("services that shift traffic between these groups themselves: {}.", names(&services));
-        return check.fail("an ECS service writes these rules itself", detail, vec![
-            "-- deploy nothing while the run goes on, and set the service's strategy to ROLLING; or let ECS shift".into(),
-        ]);
+        return check.fail(
+            "an ECS service writes these rules itself",
+            detail,
+            vec![
+                "-- deploy nothing while the run goes on, and set the service's strategy to ROLLING; or let ECS shift"
+                    .into(),
+            ],
+        );
     }
     if survey.writers.is_none() {
         found.push("ECS could not be asked".into());
     }
     if found.is_empty() {
-        return check.pass("nobody else is known to write these rules", "no tags of infrastructure tools, no service of ECS that shifts.");
+        return check.pass(
+            "nobody else is known to write these rules",
+            "no tags of infrastructure tools, no service of ECS that shifts.",
+        );
     }
     let mend = vec!["-- apply nothing there while the run goes on; afterwards let it ignore the weights (Terraform: `ignore_changes = [action]`)".into()];
     check.warn("somebody else may write these rules", names(&found), mend)
@@ -246,10 +289,12 @@ fn ahead(name: &str, survey: &AlbSurvey) -> Finding {
         system: name,
         why: "A rule with a smaller number takes its requests before ours is looked at: they are not shifted.",
     };
-    let before: Vec<String> = survey.state.iter().flat_map(|state| &state.before).flat_map(|(_, rules)| rules.clone()).collect();
+    let before: Vec<String> =
+        survey.state.iter().flat_map(|state| &state.before).flat_map(|(_, rules)| rules.clone()).collect();
     if before.is_empty() {
         return check.pass("no other rule stands before ours", "every request that ours is for reaches it.");
     }
-    let mend = vec![format!("-- add them to `rules` of {name}, or make sure that their requests are not meant to move")];
+    let mend =
+        vec![format!("-- add them to `rules` of {name}, or make sure that their requests are not meant to move")];
     check.warn("other rules stand before ours", names(&before), mend)
 }

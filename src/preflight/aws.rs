@@ -7,8 +7,8 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_iam::types::PolicyEvaluationDecisionType;
 use jiff::Timestamp;
 
-use super::finding::{Check, Finding, names};
 use super::alb;
+use super::finding::{Check, Finding, names};
 use crate::clock;
 use crate::plan::{self, Plan};
 use crate::runbook::model::{Step, System};
@@ -33,8 +33,7 @@ pub async fn findings(plan: &Plan, accept: &[String]) -> Result<Vec<Finding>> {
             findings.extend(alb::judge(name, &spec, &survey::read(&aws, &spec).await?));
         }
     }
-    findings.iter_mut().filter(|finding| accept.contains(&finding.id)).for_each(Finding::accept);
-    Ok(findings)
+    Ok(super::accept(findings, accept))
 }
 
 /// Credentials that end before the run does hold it in the middle.
@@ -71,7 +70,8 @@ fn judge_lifetime(
     let planned_words = format!("the run takes {} at least", humantime::format_duration(planned));
     match expires {
         Some(at) if Duration::try_from(at.duration_since(now)).unwrap_or_default() < planned => {
-            let detail = format!("these expire at {at}; {planned_words}. Roles and SSO sessions get new ones by themselves.");
+            let detail =
+                format!("these expire at {at}; {planned_words}. Roles and SSO sessions get new ones by themselves.");
             check.warn("the credentials may expire before the run ends", detail, login())
         }
         Some(at) => check.pass("the credentials last", format!("until {at}; {planned_words}.")),
@@ -108,11 +108,17 @@ async fn permissions(name: &str, aws: &Aws, plan: &Plan) -> Result<Finding> {
     let identity = account::identity(aws).await?;
     match simulate(aws, &principal(&identity.arn), &wanted).await {
         Ok(denied) if denied.is_empty() => {
-            Ok(check.pass("the run may do all that it will do", format!("{} actions, as {}.", wanted.len(), identity.arn)))
+            Ok(check
+                .pass("the run may do all that it will do", format!("{} actions, as {}.", wanted.len(), identity.arn)))
         }
-        Ok(denied) => Ok(check.fail("the run may not do all that it will do", format!("{}; as {}.", names(&denied), identity.arn), mend())),
+        Ok(denied) => Ok(check.fail(
+            "the run may not do all that it will do",
+            format!("{}; as {}.", names(&denied), identity.arn),
+            mend(),
+        )),
         Err(error) => {
-            let detail = format!("IAM could not be asked ({}); the reads were made, the writes were not tried.", error.reason);
+            let detail =
+                format!("IAM could not be asked ({}); the reads were made, the writes were not tried.", error.reason);
             Ok(check.warn("it is not known whether the run may do all that it will do", detail, mend()))
         }
     }

@@ -40,7 +40,7 @@ pub struct Finding {
 
 impl Finding {
     /// Lets an accepted failure pass as a warning, if it is one that can be lived with.
-    pub(crate) fn accept(&mut self) {
+    pub(super) fn accept(&mut self) {
         if self.level != Level::Fail {
             return;
         }

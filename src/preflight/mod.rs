@@ -4,6 +4,8 @@
 //! into [`Finding`]s without asking anybody anything, so that every finding has a test; [`render()`] words them for
 //! people.
 
+mod alb;
+pub mod aws;
 mod finding;
 pub mod postgres;
 mod render;

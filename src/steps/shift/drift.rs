@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::note;
 use crate::executor::context::Context;
 use crate::executor::state::{Drift, RunState};
-use crate::journal::{Durability, FailureKind, Move};
+use crate::journal::{Act, Durability, FailureKind, Move};
 use crate::runbook::model::{Shift, Step};
 use crate::steps::StepError;
 use crate::systems::traffic::{Part, Traffic};
@@ -17,7 +17,10 @@ pub struct Left {
     there: Option<Value>,
     /// A state that was about to be written: each of its parts may or may not be there.
     wanted: Option<Value>,
+    /// Going back: what was there before the first write is fine too.
     original: Option<Value>,
+    /// Whether nothing was left yet, so that the plan says what is to be there.
+    by_plan: bool,
 }
 
 /// What stands there, once it is settled that it may be changed.
@@ -41,9 +44,12 @@ impl Left {
     /// From the notes: this step's own, else those of an earlier shift of the same traffic, else the plan's.
     pub fn read(shift: &Shift, state: &RunState, of: &Move, traffic: &dyn Traffic) -> Result<Self, StepError> {
         let there = note(state, of, "left_there").filter(|left: &Value| !left.is_null());
-        let there = there.or_else(|| earlier(shift, state, of)).or_else(|| traffic.planned());
+        let there = there.or_else(|| earlier(shift, state, of));
+        let by_plan = there.is_none();
+        let there = there.or_else(|| traffic.planned());
         let wanted = note(state, of, "wanted_there").filter(|wanted: &Value| !wanted.is_null());
-        Ok(Self { there, wanted, original: note(state, of, "original") })
+        let original = if of.act == Act::Undo { note(state, of, "original") } else { None };
+        Ok(Self { there, wanted, original, by_plan })
     }
 
     /// Looks, and refuses when somebody else has changed what the run left there, unless a person has said what is to
@@ -119,7 +125,8 @@ impl Left {
         changed: &[String],
     ) -> Result<StepError, StepError> {
         cx.note(of, json!({ "found_there": parts_of(traffic, now)? }), Durability::Synced)?;
-        let message = format!("somebody else changed what the run left there: {}", changed.join(" | "));
+        let since = if self.by_plan { "what the plan was made for" } else { "what the run left there" };
+        let message = format!("somebody else changed {since}: {}", changed.join(" | "));
         let hint = "nothing was overwritten. `pointsman retry --adopt` goes on from what is there now, `pointsman retry \
                     --restore` puts back what the run left, `pointsman rollback` goes back";
         Ok(StepError::told(FailureKind::GateHold, message, Some(hint)))

@@ -6,6 +6,7 @@ pub mod forward;
 pub mod health;
 pub mod observe;
 pub mod routes;
+pub mod survey;
 
 use std::time::Duration;
 
@@ -260,6 +261,35 @@ pub fn describe_share(spec: &Spec, planned: &State, share: f64) -> Vec<String> {
         Err(reason) => format!("-- {} can't be weighed: {reason}", route.words()),
     };
     planned.routes.iter().map(one).collect()
+}
+
+/// What names the new group with weight 0 where no route names it yet, word for word.
+#[must_use]
+pub fn describe_attach(spec: &Spec, planned: &State) -> Vec<String> {
+    let names_it = |route: &&Route| forward::divided(&route.actions).iter().any(|(arn, _)| *arn == spec.to);
+    let routes = planned.routes.iter().filter(|route| !names_it(route));
+    let attached = routes.filter_map(|route| {
+        let actions = forward::with_share(&route.actions, groups(spec), 0.0).ok()?;
+        Some(Route { actions, ..route.clone() }.call().to_string())
+    });
+    attached.collect()
+}
+
+/// What clients notice of a shift.
+#[must_use]
+pub fn describe_clients(spec: &Spec, planned: Option<&State>) -> String {
+    let routes = planned.map_or(&[][..], |state| state.routes.as_slice());
+    let sticky = routes.iter().filter_map(|route| forward::stickiness(&route.actions)).max();
+    let first = "new requests go to the new group by these shares; requests under way are not touched";
+    match sticky {
+        Some(seconds) if spec.stickiness == StickyRule::Keep => {
+            format!("{first}; clients with a cookie stay with their group for up to {seconds} s")
+        }
+        Some(_) => {
+            format!("{first}; stickiness is off meanwhile, so that a client may change its group between requests")
+        }
+        None => first.to_owned(),
+    }
 }
 
 /// What puts everything back, word for word.

@@ -130,7 +130,8 @@ async fn writers(aws: &Aws, spec: &Spec) -> Result<Vec<String>> {
         let mut services: Vec<String> = Vec::new();
         let mut token: Option<String> = None;
         while services.len() < SERVICES {
-            let send = || aws.ecs().list_services().cluster(&cluster).max_results(100).set_next_token(token.clone()).send();
+            let send =
+                || aws.ecs().list_services().cluster(&cluster).max_results(100).set_next_token(token.clone()).send();
             let page = aws.read(Service::Ecs, "list the services", send).await?;
             services.extend(page.service_arns.unwrap_or_default());
             token = page.next_token;
@@ -141,7 +142,9 @@ async fn writers(aws: &Aws, spec: &Spec) -> Result<Vec<String>> {
         for some in services.chunks(10) {
             let send = || aws.ecs().describe_services().cluster(&cluster).set_services(Some(some.to_vec())).send();
             let told = aws.read(Service::Ecs, "read the services", send).await?.services.unwrap_or_default();
-            found.extend(told.iter().filter(|service| shifts(service, spec)).filter_map(|service| service.service_name.clone()));
+            found.extend(
+                told.iter().filter(|service| shifts(service, spec)).filter_map(|service| service.service_name.clone()),
+            );
         }
     }
     Ok(found)
