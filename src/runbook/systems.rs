@@ -17,7 +17,7 @@ pub enum System {
     /// An HAProxy load balancer, one or several nodes with the same backend.
     Haproxy(Haproxy),
     /// An Application Load Balancer of AWS.
-    Alb(Alb),
+    Alb(Box<Alb>),
 }
 
 impl System {
@@ -40,7 +40,7 @@ impl System {
 
     /// Where its calls to AWS go, of a system of AWS.
     #[must_use]
-    pub const fn aws(&self) -> Option<&AwsPlace> {
+    pub fn aws(&self) -> Option<&AwsPlace> {
         match self {
             Self::Alb(alb) => Some(&alb.aws),
             Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
@@ -48,7 +48,7 @@ impl System {
     }
 
     /// The same, to be filled from the runbook's own `aws:`.
-    pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
+    pub fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
         match self {
             Self::Alb(alb) => Some(&mut alb.aws),
             Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,

@@ -35,12 +35,12 @@ impl Action for Shift {
     async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
         let traffic = cx.traffic(&self.traffic, false).await?;
         let traffic = traffic.as_ref();
-        let mut left = Left::read(self, state, of, traffic)?;
+        let mut left = Left::read(self, state, of, traffic);
         let done: Vec<f64> = note(state, of, "shares_done").unwrap_or_default();
         let mut seen: Vec<Value> = note(state, of, "observed").unwrap_or_default();
         let mut shares = done.clone();
         let now = left.unchanged(cx, state, of, traffic).await?.now;
-        self.remember_original(cx, state, of, &now)?;
+        remember_original(cx, state, of, &now)?;
         self.prepare(cx, of, traffic, &mut left, now).await?;
         for share in self.weights.iter().filter(|share| !done.contains(&share.0)) {
             cx.checkpoint()?;
@@ -62,7 +62,7 @@ impl Action for Shift {
         let Some(original) = note::<Value>(state, of, "original") else { return Ok(json!({})) };
         let traffic = cx.traffic(&self.traffic, true).await?;
         let traffic = traffic.as_ref();
-        let mut left = Left::read(self, state, of, traffic)?;
+        let mut left = Left::read(self, state, of, traffic);
         if traffic.guards_undo() {
             let settled = left.unchanged(cx, state, of, traffic).await?;
             if settled.adopted {
@@ -84,15 +84,15 @@ fn note<T: serde::de::DeserializeOwned>(state: &RunState, of: &Move, key: &str) 
     serde_json::from_value(state.steps[position].notes.get(key)?.clone()).ok()
 }
 
-impl Shift {
-    /// What rollback restores; journaled before the first write.
-    fn remember_original(&self, cx: &Context, state: &RunState, of: &Move, now: &Value) -> Result<(), StepError> {
-        if note::<Value>(state, of, "original").is_some() {
-            return Ok(());
-        }
-        cx.note(of, json!({ "original": now }), Durability::Synced)
+/// What rollback restores; journaled before the first write.
+fn remember_original(cx: &Context, state: &RunState, of: &Move, now: &Value) -> Result<(), StepError> {
+    if note::<Value>(state, of, "original").is_some() {
+        return Ok(());
     }
+    cx.note(of, json!({ "original": now }), Durability::Synced)
+}
 
+impl Shift {
     /// Before the first weight: the new side is named where its health is to count, and must become fit.
     async fn prepare(
         &self,

@@ -63,7 +63,7 @@ impl World {
     /// The load balancer of AWS of this name.
     pub fn alb(&self, name: &str) -> Result<Alb> {
         match self.systems.get(name) {
-            Some(System::Alb(spec)) => alb(name, spec.clone()),
+            Some(System::Alb(spec)) => alb(name, Alb::clone(spec)),
             other => Err(Self::wrong(name, "alb", other)),
         }
     }

@@ -42,14 +42,14 @@ fn word(state: &RunState, of: &Move) -> Option<Drift> {
 
 impl Left {
     /// From the notes: this step's own, else those of an earlier shift of the same traffic, else the plan's.
-    pub fn read(shift: &Shift, state: &RunState, of: &Move, traffic: &dyn Traffic) -> Result<Self, StepError> {
+    pub fn read(shift: &Shift, state: &RunState, of: &Move, traffic: &dyn Traffic) -> Self {
         let there = note(state, of, "left_there").filter(|left: &Value| !left.is_null());
         let there = there.or_else(|| earlier(shift, state, of));
         let by_plan = there.is_none();
         let there = there.or_else(|| traffic.planned());
         let wanted = note(state, of, "wanted_there").filter(|wanted: &Value| !wanted.is_null());
         let original = if of.act == Act::Undo { note(state, of, "original") } else { None };
-        Ok(Self { there, wanted, original, by_plan })
+        Self { there, wanted, original, by_plan }
     }
 
     /// Looks, and refuses when somebody else has changed what the run left there, unless a person has said what is to

@@ -119,22 +119,22 @@ impl Alb {
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
+}
 
-    /// What was done and what was not, when one of several routes failed.
-    fn partial(&self, error: DriverError, wanted: &State, failed: usize) -> DriverError {
-        if wanted.routes.len() == 1 {
-            return error;
-        }
-        let names = |routes: &[Route]| routes.iter().map(Route::words).collect::<Vec<_>>().join(", ");
-        let (done, rest) = (&wanted.routes[..failed], &wanted.routes[failed + 1..]);
-        let reason = format!(
-            "{}; written before it: {}; not yet: {}",
-            error.reason,
-            if done.is_empty() { "none".to_owned() } else { names(done) },
-            if rest.is_empty() { "none".to_owned() } else { names(rest) }
-        );
-        DriverError { reason, ..error }
+/// What was done and what was not, when one of several routes failed.
+fn partial(error: DriverError, wanted: &State, failed: usize) -> DriverError {
+    if wanted.routes.len() == 1 {
+        return error;
     }
+    let names = |routes: &[Route]| routes.iter().map(Route::words).collect::<Vec<_>>().join(", ");
+    let (done, rest) = (&wanted.routes[..failed], &wanted.routes[failed + 1..]);
+    let reason = format!(
+        "{}; written before it: {}; not yet: {}",
+        error.reason,
+        if done.is_empty() { "none".to_owned() } else { names(done) },
+        if rest.is_empty() { "none".to_owned() } else { names(rest) }
+    );
+    DriverError { reason, ..error }
 }
 
 /// The actions of a route with weights for a share, and with the stickiness that the runbook wants meanwhile.
@@ -224,7 +224,7 @@ impl Traffic for Alb {
     async fn write(&self, wanted: &Value) -> Result<()> {
         let wanted = self.stored(wanted)?;
         for (at, route) in wanted.routes.iter().enumerate() {
-            self.write_route(route).await.map_err(|error| self.partial(error, &wanted, at))?;
+            self.write_route(route).await.map_err(|error| partial(error, &wanted, at))?;
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ fn counted(results: &[MetricDataResult]) -> Option<Observed> {
     }
     let side = |side: &str| {
         let ours = results.iter().filter(|result| result.id.as_deref().is_some_and(|id| id.starts_with(side)));
-        let sum: f64 = ours.flat_map(|result| result.values()).sum();
+        let sum: f64 = ours.flat_map(MetricDataResult::values).sum();
         sum.is_finite().then_some(sum.max(0.0) as u64)
     };
     Some(Observed::of(side("s0")?, side("s1")?))

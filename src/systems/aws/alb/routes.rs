@@ -250,8 +250,8 @@ fn condition(from: &sdk::RuleCondition) -> String {
 
 fn transform(from: &sdk::RuleTransform) -> String {
     let kind = from.r#type.as_ref().map_or("?", |kind| kind.as_str());
-    let host = from.host_header_rewrite_config.iter().flat_map(|config| config.rewrites());
-    let url = from.url_rewrite_config.iter().flat_map(|config| config.rewrites());
+    let host = from.host_header_rewrite_config.iter().flat_map(sdk::HostHeaderRewriteConfig::rewrites);
+    let url = from.url_rewrite_config.iter().flat_map(sdk::UrlRewriteConfig::rewrites);
     let one = |rewrite: &sdk::RewriteConfig| {
         format!("{} → {}", rewrite.regex.as_deref().unwrap_or_default(), rewrite.replace.as_deref().unwrap_or_default())
     };
