@@ -4,6 +4,8 @@
 //! into [`Finding`]s without asking anybody anything, so that every finding has a test; [`render()`] words them for
 //! people.
 
+mod alb;
+pub mod aws;
 mod finding;
 pub mod postgres;
 mod render;
@@ -12,7 +14,8 @@ pub use finding::{Finding, Level};
 pub use render::{counts, render};
 
 /// Findings that a runbook can't accept: with them the cutover can't be done, or not safely.
-pub const NEVER_ACCEPTED: &[&str] = &["version", "same-database", "standby", "wal-level", "prepared-transactions"];
+pub const NEVER_ACCEPTED: &[&str] =
+    &["version", "same-database", "standby", "wal-level", "prepared-transactions", "alb-routes", "alb-groups"];
 
 /// The findings, failures first; those that the runbook accepts warn.
 fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Finding> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{AwsPlace, Name, Program};
+use super::model::{Alb, AwsPlace, Name, Program};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -16,6 +16,8 @@ pub enum System {
     Pgbouncer(Pgbouncer),
     /// An HAProxy load balancer, one or several nodes with the same backend.
     Haproxy(Haproxy),
+    /// An Application Load Balancer of AWS.
+    Alb(Box<Alb>),
 }
 
 impl System {
@@ -26,20 +28,29 @@ impl System {
             Self::Postgres(_) => "postgres",
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
+            Self::Alb(_) => "alb",
         }
+    }
+
+    /// Whether it divides traffic by weights: `shift` moves it.
+    #[must_use]
+    pub const fn divides_traffic(&self) -> bool {
+        matches!(self, Self::Haproxy(_) | Self::Alb(_))
     }
 
     /// Where its calls to AWS go, of a system of AWS.
     #[must_use]
-    pub const fn aws(&self) -> Option<&AwsPlace> {
+    pub fn aws(&self) -> Option<&AwsPlace> {
         match self {
+            Self::Alb(alb) => Some(&alb.aws),
             Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
         }
     }
 
     /// The same, to be filled from the runbook's own `aws:`.
-    pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
+    pub fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
         match self {
+            Self::Alb(alb) => Some(&mut alb.aws),
             Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
         }
     }
@@ -49,7 +60,7 @@ impl System {
     pub const fn endpoint(&self) -> Option<Manner> {
         match self {
             Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
-            Self::Postgres(_) | Self::Haproxy(_) => None,
+            Self::Postgres(_) | Self::Haproxy(_) | Self::Alb(_) => None,
         }
     }
 }

@@ -41,10 +41,10 @@ impl Action for Preflight {
 
 /// Looks at everything that the plan names; reads only.
 pub async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<Vec<Finding>> {
-    if plan.pair.is_none() {
-        return Ok(Vec::new());
-    }
-    engine::of_plan(plan).preflight(plan, accept).await
+    let mut findings =
+        if plan.pair.is_some() { engine::of_plan(plan).preflight(plan, accept).await? } else { Vec::new() };
+    findings.extend(preflight::aws::findings(plan, accept).await?);
+    Ok(findings)
 }
 
 /// What the runbook accepts.

@@ -3,6 +3,7 @@
 //! A runbook that is poisoned somewhere is looked at too, so that its author sees everything at once; mistakes at a
 //! poisoned place, or that may follow from one, are not told.
 
+mod aws;
 mod names;
 mod order;
 mod values;
@@ -16,6 +17,7 @@ use super::read::Places;
 pub(super) fn validate(runbook: &Runbook, source: &Source, places: &Places, poisoned: &[String]) -> Vec<Diagnostic> {
     let mut check = Check { runbook, source, places, poisoned, found: vec![] };
     check.version();
+    aws::check(&mut check);
     names::check(&mut check);
     values::check(&mut check);
     if !check.is_poisoned_below("/steps") {
@@ -84,6 +86,16 @@ impl<'a> Check<'a> {
             }
         }
         all
+    }
+
+    /// Looks a system up that must divide traffic.
+    fn traffic(&mut self, path: &str, name: &str) {
+        let kind = match self.runbook.systems.get(name) {
+            Some(system) if system.divides_traffic() => return,
+            _ if self.runbook.systems.values().any(|system| system.kind() == "alb") => "alb",
+            _ => "haproxy",
+        };
+        self.system(path, name, kind);
     }
 
     /// Looks a system up that must be of a kind.

@@ -64,7 +64,7 @@ fn systems_of_gates(check: &mut Check<'_>) {
         match gate {
             Gate::Sql(gate) => check.system(&format!("{path}/system"), &gate.system, "postgres"),
             Gate::LongTransactions(gate) => check.system(&format!("{path}/system"), &gate.system, "postgres"),
-            Gate::TargetHealth(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
+            Gate::TargetHealth(gate) => check.traffic(&format!("{path}/traffic"), &gate.traffic),
             Gate::TrafficShare(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
             Gate::ReplicationLag(_)
             | Gate::Http(_)
@@ -83,7 +83,7 @@ fn systems_of_steps(check: &mut Check<'_>) {
                 check.system(&format!("{path}/from"), &step.from, "postgres");
                 check.system(&format!("{path}/to"), &step.to, "postgres");
             }
-            Step::Shift(step) => check.system(&format!("{path}/traffic"), &step.traffic, "haproxy"),
+            Step::Shift(step) => check.traffic(&format!("{path}/traffic"), &step.traffic),
             Step::Freeze(step) => {
                 check.system(&format!("{path}/database"), &step.database, "postgres");
                 endpoints(check, &format!("{path}/through"), &step.through, can_hold);

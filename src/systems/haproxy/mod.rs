@@ -3,12 +3,14 @@
 
 mod socket;
 mod stats;
+mod traffic;
 mod weights;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-pub use stats::{NodeStats, Observed, ServerStat, Traffic, observed};
+pub use crate::systems::traffic::Observed;
+pub use stats::{NodeStats, ServerStat, Traffic, observed};
 pub use weights::{WEIGHT_MAX, Weights};
 
 use self::socket::Socket;

@@ -34,4 +34,5 @@ pub mod proxy;
 pub mod support;
 pub mod visitors;
 
+mod alb;
 mod harness;
