@@ -106,6 +106,10 @@ async fn permissions(name: &str, aws: &Aws, plan: &Plan) -> Result<Finding> {
     let wanted = plan::permissions(plan)?;
     let mend = || vec![format!("pointsman iam-policy {} > policy.json  -- and attach it", plan.file)];
     let identity = account::identity(aws).await?;
+    if identity.arn.ends_with(":root") {
+        let detail = "IAM can't be asked about it: no policy binds it. A role that may do only this is safer.";
+        return Ok(check.warn("the account's root user may do everything", detail, mend()));
+    }
     match simulate(aws, &principal(&identity.arn), &wanted).await {
         Ok(denied) if denied.is_empty() => {
             Ok(check

@@ -35,4 +35,11 @@ pub mod support;
 pub mod visitors;
 
 mod alb;
+mod account;
+mod book;
 mod harness;
+mod health;
+mod killing;
+mod lost;
+mod meddling;
+mod shift;

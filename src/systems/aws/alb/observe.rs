@@ -142,6 +142,8 @@ const REQUEST: Duration = Duration::from_secs(5);
 impl ByHttp {
     /// Begins to count.
     pub fn new(system: &str, spec: ObserveHttp) -> Result<Self> {
+        // reqwest is built without a provider of its own; somebody may have installed one already.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder()
             .timeout(REQUEST)
             .pool_max_idle_per_host(0)
