@@ -6,6 +6,8 @@ use super::support::Scene;
 pub struct Book {
     /// More words of the load balancer's system, such as `, stickiness: off`.
     pub alb: &'static str,
+    /// How long a share stays.
+    pub bake: &'static str,
     /// The step's weights.
     pub weights: &'static str,
     /// More words of the step, such as `, on-fail: rollback`.
@@ -22,7 +24,7 @@ pub struct Book {
 
 impl Default for Book {
     fn default() -> Self {
-        Self { alb: "", weights: "[25, 100]", shift: "", more_rules: false, gates: "", after: "" }
+        Self { alb: "", bake: "100ms", weights: "[25, 100]", shift: "", more_rules: false, gates: "", after: "" }
     }
 }
 
@@ -37,7 +39,7 @@ impl Book {
             "version: 1\nname: weights\nstage: rehearsal\naws: {{ account: \"123456789012\", region: us-east-1, timeout: 2s }}\n\
              systems:\n  web:\n    alb: {{ listeners: [\"{}\"], rules: [{}], from: \"{}\", to: \"{}\", settle: 500ms, \
              health: {{ within: 3s }}, observe: {{ http: {{ url: \"${{env:WEB_URL}}/whoami\", from: old, to: new, \
-             rate: 100 }} }}{} }}\n{gates}steps:\n  - shift: {{ traffic: web, weights: {}, bake: 100ms, min-requests: 30, \
+             rate: 100 }} }}{} }}\n{gates}steps:\n  - shift: {{ traffic: web, weights: {}, bake: {}, min-requests: 30, \
              tolerance: 10, timeout: 20s{} }}\n{}",
             balancer.listener,
             rules.join(", "),
@@ -45,6 +47,7 @@ impl Book {
             balancer.to,
             self.alb,
             self.weights,
+            self.bake,
             self.shift,
             self.after,
         )

@@ -2,10 +2,13 @@
 //! is overwritten without a person's word.
 
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, ForwardActionConfig, TargetGroupTuple};
-use pointsman::sandbox::aws::NewBalancer;
+use pointsman::{
+    journal::{Entry, Event},
+    sandbox::aws::NewBalancer,
+};
 
 use super::{book::Book, proxy::at, shift::ELB, support::Scene, visitors::Visitors};
-use crate::cutover::support::ended;
+use crate::cutover::support::{ended, until};
 
 /// Somebody else's weights.
 fn theirs(scene: &Scene, from: i32, to: i32) -> Action {
@@ -20,32 +23,30 @@ fn theirs(scene: &Scene, from: i32, to: i32) -> Action {
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_that_somebody_else_wrote_are_not_overwritten() {
     let scene = Scene::new(NewBalancer::default()).await;
-    scene.book(&Book { weights: "[10, 50, 100]", ..Book::default() });
+    scene.book(&Book { weights: "[10, 50, 100]", bake: "3s", ..Book::default() });
     let _visitors = Visitors::start(&scene.sandbox.plane.urls(), "/whoami", 2, false);
-    // The last read-back of the first share: what comes then stands between it and the next one.
-    let stop = scene.proxy.stop_after(at(ELB, "ModifyRule").only(2));
     let run = scene.start();
-    stop.reached().await;
-    stop.release();
-    scene.until("the first share is done", |event| shares_done(event) == Some(1)).await;
+    // Attached, then 10%, both read back: what comes then stands between this share and the next one.
+    until("the first share stands", || left_there(&scene) == 2).await;
     let elb = scene.direct().elb;
     let request = elb.modify_rule().rule_arn(&scene.sandbox.balancer.rule).actions(theirs(&scene, 60, 40));
     request.send().await.unwrap();
     let held = ended(run).await;
     assert_eq!(held.code, 4, "{held:?}\n{}", scene.story());
     let reason = scene.held();
-    for words in ["somebody else", &scene.sandbox.balancer.rule, "60", "40"] {
+    for words in ["somebody else", last(&scene.sandbox.balancer.rule), "60", "40"] {
         assert!(reason.contains(words), "it does not say {words}: {reason}");
     }
     let weights = scene.weights(&scene.sandbox.balancer.rule).await;
     assert_eq!((weights["old"], weights["new"]), (60, 40), "theirs was overwritten");
 }
 
-fn shares_done(event: &pointsman::journal::Event) -> Option<usize> {
-    match event {
-        pointsman::journal::Event::Noted { note, .. } => note["shares_done"].as_array().map(Vec::len),
-        _ => None,
-    }
+/// How often the run said what it left in the rules.
+fn left_there(scene: &Scene) -> usize {
+    let Ok(run) = scene.journal.find(None) else { return 0 };
+    let entries = scene.journal.entries(&run.id, 0).unwrap();
+    let said = |entry: &&Entry| matches!(&entry.event, Event::Noted { note, .. } if note.get("left_there").is_some());
+    entries.iter().filter(said).count()
 }
 
 /// Mode 7: a rule that is gone.
@@ -61,7 +62,12 @@ async fn a_rule_that_was_deleted_holds_the_run() {
     stop.release();
     let held = ended(run).await;
     assert_eq!(held.code, 4, "{held:?}\n{}", scene.story());
-    assert!(scene.held().contains(&scene.sandbox.balancer.rule), "{}", scene.held());
+    assert!(scene.held().contains(last(&scene.sandbox.balancer.rule)), "{}", scene.held());
     let weights = scene.weights(&scene.sandbox.balancer.listener).await;
     assert!(weights["old"] > 0, "{weights:?}");
+}
+
+/// As people are told of a rule.
+fn last(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap()
 }

@@ -34,8 +34,8 @@ pub mod proxy;
 pub mod support;
 pub mod visitors;
 
-mod alb;
 mod account;
+mod alb;
 mod book;
 mod harness;
 mod health;
