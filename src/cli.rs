@@ -249,12 +249,17 @@ pub struct RehearseArgs {
     /// Transactions a second of the workload.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub rate: u32,
-    /// Major version of the source.
-    #[arg(long, default_value_t = 15, value_name = "MAJOR")]
-    pub source: u32,
-    /// Major version of the target.
-    #[arg(long, default_value_t = 18, value_name = "MAJOR")]
-    pub target: u32,
+    /// Version of the source, such as 17, 9.7, 10.11 [default: 15, or what there is of MySQL or MariaDB].
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub source: Option<u32>,
+    /// Version of the target [default: 18, or what there is of MySQL or MariaDB].
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub target: Option<u32>,
+}
+
+/// A version as the sandbox counts it: 9.7 is 97.
+fn version(text: &str) -> Result<u32, String> {
+    text.replace('.', "").parse().map_err(|_| format!("{text} is not a version such as 17 or 9.7"))
 }
 
 /// A report.

@@ -17,7 +17,7 @@
 # user who can read PREFIX. PREFIX is baked in: to move it, run this script again with the new path.
 # A group whose stamp matches its recipe is left alone, so that the second run takes no time and no network.
 #
-# Groups (`GROUPS_WANTED="new old mysql"` chooses; the default is "new pg17 old"):
+# Groups (`GROUPS_WANTED="new old mysql"` chooses; the default is "new pg17 old mysql mariadb"):
 #   new      sid       the newest PostgreSQL there, PgBouncer, HAProxy (trixie's, with a note, when sid is broken)
 #   pg17     trixie    PostgreSQL 17
 #   old      bookworm  PostgreSQL 15, PgBouncer 1.18, HAProxy 2.6
@@ -29,7 +29,7 @@
 #   pt       sid       Percona Toolkit with its own perl
 #
 # Environment: DEBIAN_MIRROR, DEBIAN_SECURITY and DEBIAN_KEYRING override where packages come from and what proves
-# that they are Debian's.
+# that they are Debian's. Without them the host's apt is asked; on Ubuntu both come from packages of its own archive.
 # Needs apt-get, dpkg-deb and flock on amd64: Debian or Ubuntu.
 # Prints, and writes to PREFIX/paths.env, NAME=path lines. Exit: 0 done, 1 nothing could be installed, 2 not here.
 set -euo pipefail
@@ -48,10 +48,11 @@ not_here() { # reason
   log "$1"
   cat >&2 <<'HELP'
 install-servers: the other ways to give the rehearsal and the tests their servers:
-  - install two PostgreSQL versions between 15 and 18, PgBouncer and HAProxy with this machine's package manager;
-    tools/servers.sh finds them in the usual places, or name them:
+  - install two PostgreSQL versions between 15 and 18, PgBouncer, HAProxy, MySQL and MariaDB with this machine's
+    package manager; tools/servers.sh finds them in the usual places, or name them:
         export PG15_BIN=/path/to/postgresql-15/bin PG18_BIN=/path/to/postgresql-18/bin
         export PGBOUNCER_NEW=/path/to/pgbouncer HAPROXY_NEW=/path/to/haproxy
+        export MYSQL97_BASEDIR=/path/to/mysql MARIADB1011_BASEDIR=/path/to/mariadb
   - run them with Docker Compose, and point the end-to-end tests at them:
         docker compose -f docker-compose.test.yml up -d
         export POINTSMAN_TEST_SOURCE_URL=... POINTSMAN_TEST_TARGET_URL=...
@@ -69,7 +70,7 @@ recipe() { # group
     pg17)     echo "trixie : postgresql-17 postgresql-client-17" ;;
     old)      echo "bookworm : postgresql-15 postgresql-client-15 pgbouncer haproxy" ;;
     mysql)    echo "sid : mysql-server-core mysql-client-core" ;;
-    mariadb)  echo "bookworm : mariadb-server-core mariadb-client-core" ;;
+    mariadb)  echo "bookworm : mariadb-server-core mariadb-client-core mariadb-client" ;;
     extra)    echo "bookworm : redis-server redis-tools" ;;
     tmux)     echo "bookworm : tmux" ;;
     prometheus) echo "bookworm : prometheus" ;;
@@ -107,33 +108,46 @@ choose_mirror() {
   repositories=$(host_repositories)
   MIRROR=${DEBIAN_MIRROR:-$(first_uri Debian '^[a-z]+://[^/]*debian[^/]*/debian$' <<< "$repositories")}
   SECURITY=${DEBIAN_SECURITY:-$(first_uri Debian-Security 'debian-security$' <<< "$repositories")}
+  [ -n "$MIRROR" ] || MIRROR=$(mirror_of_templates)
   [ -n "$MIRROR" ] && return
-  echo "install-servers: this machine's apt names no Debian archive (Ubuntu's is another one); nothing was installed." >&2
-  echo "  Set DEBIAN_MIRROR (and DEBIAN_SECURITY) to the URL of a Debian archive and run it again, or name installed" >&2
-  echo "  servers (PG15_BIN, PG18_BIN, ...), or use docker compose -f docker-compose.test.yml up -d" >&2
-  exit 2
+  not_here "this machine's apt names no Debian archive (Ubuntu's is another one), and its package
+python-apt-common, which does, could not be had (has \`apt-get update\` ever run here?). Nothing was downloaded. Or name an archive:
+    DEBIAN_MIRROR=URL make servers      (and DEBIAN_SECURITY=URL for its security updates)"
+}
+
+# Ubuntu's own signed archive has a list of other distributions' archives as a package, which many machines have.
+mirror_of_templates() {
+  local file mirror
+  file=$(own_file python-apt-common usr/share/python-apt/templates/Debian.info) || return 0
+  mirror=$(sed -n 's,^BaseURI: *\(.*[^/]\)/*$,\1,p' "$file" | head -n 1)
+  # What is fetched is signed: a machine without authorities for https takes http.
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || mirror=${mirror/#https:/http:}
+  [ -z "$mirror" ] || log "this machine's apt names no Debian archive: taking $mirror, which python-apt-common names"
+  echo "$mirror"
+}
+
+# Path of the first of a package's files that is there: on this machine, or fetched from its own archive.
+own_file() { # package, file...
+  local dir=$PREFIX/own/$1 package=$1 file
+  shift
+  for file in "${@/#//}"; do if [ -r "$file" ]; then echo "$file"; return; fi; done
+  if [ ! -d "$dir/usr" ]; then
+    log "fetching the package $package from this machine's own archive"
+    rm -rf "$dir"; mkdir -p "$dir/deb"
+    ( cd "$dir/deb" && apt-get -qq -o APT::Sandbox::User= download "$package" && dpkg-deb -x ./*.deb .. ) >&2 || return 1
+  fi
+  for file in "${@/#/$dir/}"; do if [ -r "$file" ]; then echo "$file"; return; fi; done
+  return 1
 }
 
 # Ubuntu does not have Debian's keys at hand, but its own signed archive has them as a package.
 choose_keyring() {
-  local file
   KEYRING=${DEBIAN_KEYRING:-}
   if [ -n "$KEYRING" ]; then
     [ -r "$KEYRING" ] || not_here "DEBIAN_KEYRING names $KEYRING, which cannot be read"
     return
   fi
-  for file in {"","$PREFIX/keyring"}/usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
-    if [ -r "$file" ]; then KEYRING=$file; return; fi
-  done
-  log "this machine lacks Debian's keys: fetching the package debian-archive-keyring from its own archive"
-  rm -rf "$PREFIX/keyring"; mkdir -p "$PREFIX/keyring/deb"
-  if ( cd "$PREFIX/keyring/deb" && apt-get -qq -o APT::Sandbox::User= download debian-archive-keyring ) >&2; then
-    dpkg-deb -x "$PREFIX"/keyring/deb/*.deb "$PREFIX/keyring"
-    for file in "$PREFIX"/keyring/usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
-      if [ -r "$file" ]; then KEYRING=$file; return; fi
-    done
-  fi
-  rm -rf "$PREFIX/keyring"
+  if KEYRING=$(own_file debian-archive-keyring usr/share/keyrings/debian-archive-keyring.{gpg,pgp}); then return; fi
   not_here "Debian's packages cannot be verified without its keys, so nothing was downloaded. Install them first:
     sudo apt-get update && sudo apt-get install debian-archive-keyring      (on Ubuntu it is in universe)"
 }
@@ -347,11 +361,17 @@ paths() {
   [ -z "$newest_bin" ] || printf 'PG_NEWEST_BIN=%q\n' "$newest_bin"
   path_lines PGBOUNCER_NEW new/usr/sbin/pgbouncer HAPROXY_NEW new/usr/sbin/haproxy \
     PGBOUNCER_OLD old/usr/sbin/pgbouncer HAPROXY_OLD old/usr/sbin/haproxy \
-    MYSQLD mysql/usr/sbin/mysqld MYSQL mysql/usr/bin/mysql MYSQLDUMP mysql/usr/bin/mysqldump MYSQL_BASEDIR mysql/usr \
-    MARIADBD mariadb/usr/sbin/mariadbd MARIADB mariadb/usr/bin/mariadb MARIADB_BASEDIR mariadb/usr \
-    MARIADB_INSTALL_DB mariadb/usr/bin/mariadb-install-db \
     REDIS_SERVER extra/usr/bin/redis-server REDIS_CLI extra/usr/bin/redis-cli TMUX_PROGRAM tmux/usr/bin/tmux PT bin/pt \
     PROMETHEUS prometheus/bin/prometheus
+  basedir_line MYSQL "$PREFIX/mysql/usr" sbin/mysqld
+  basedir_line MARIADB "$PREFIX/mariadb/usr" sbin/mariadbd
+}
+
+basedir_line() { # kind, basedir, server below it: MYSQL97_BASEDIR=... for 9.7
+  local version
+  [ -x "$2/$3" ] || return 0
+  version=$("$2/$3" --version | sed -nE 's/.* Ver ([0-9]+)\.([0-9]+).*/\1\2/p')
+  [ -z "$version" ] || printf '%s%s_BASEDIR=%q\n' "$1" "$version" "$2"
 }
 
 path_lines() { # (name, path below PREFIX)...
@@ -371,7 +391,7 @@ main() {
   case $PREFIX in *[[:space:]:]*) log "PREFIX may not have spaces or colons in it: $PREFIX"; exit 2 ;; esac
   exec 9> "$PREFIX/.lock"                  # several test runs may start at once
   flock -n 9 || { log "another run is installing into $PREFIX: waiting for it"; flock 9; }
-  for g in patchelf ${GROUPS_WANTED:-new pg17 old}; do install_group "$g"; done
+  for g in patchelf ${GROUPS_WANTED:-new pg17 old mysql mariadb}; do install_group "$g"; done
   if [ -d "$PREFIX/pt" ] && [ ! -x "$PREFIX/bin/pt" ]; then write_pt; fi
   paths > "$PREFIX/paths.env.new"; mv "$PREFIX/paths.env.new" "$PREFIX/paths.env"
   if [ -n "$FAILED" ]; then

@@ -6,15 +6,16 @@
 #      PGBOUNCER_NEW, PGBOUNCER_OLD, HAPROXY_NEW, HAPROXY_OLD (programs);
 #   2. that and the machine's own servers;
 #   3. that and what tools/install-servers.sh puts into a cache folder, which is skipped with --find.
-# And tmux (TMUX_PROGRAM) and Prometheus (PROMETHEUS), by the same ways, and the AWS emulators (MOTO_SERVER, MINISTACK; see
-# tools/install-emulators.sh), for the tests that need them.
+# And by the same ways MySQL and MariaDB (MYSQL97_BASEDIR, MARIADB1011_BASEDIR: folders with bin and sbin), tmux
+# (TMUX_PROGRAM), Prometheus (PROMETHEUS), and the AWS emulators (MOTO_SERVER, MINISTACK; see tools/install-emulators.sh), for
+# the tests that need them. Without one of these it goes on, and says so.
 # With less than enough but with a PostgreSQL, a PgBouncer and a HAProxy it goes on, and says so.
 # Exit: 0 usable, 1 the installation failed, 2 this machine cannot have them.
 set -euo pipefail
 
 readonly OLDEST=15 NEWEST=18                # what the program supports
 readonly PROGRAMS="PGBOUNCER_NEW PGBOUNCER_OLD HAPROXY_NEW HAPROXY_OLD"
-readonly OTHERS="MYSQLD MYSQL MYSQLDUMP MYSQL_BASEDIR MARIADBD MARIADB MARIADB_INSTALL_DB MARIADB_BASEDIR REDIS_SERVER REDIS_CLI TMUX_PROGRAM PT PROMETHEUS MOTO_SERVER MINISTACK"
+readonly OTHERS="REDIS_SERVER REDIS_CLI TMUX_PROGRAM PT PROMETHEUS MOTO_SERVER MINISTACK"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 declare -A found=()
 
@@ -24,6 +25,24 @@ keep() { # name, path: the first that is found counts
   [ -n "${found[$1]:-}" ] || found[$1]=$2
 }
 
+# The server below a basedir, wherever its packagers put it.
+server_in() { # basedir, program
+  local folder
+  for folder in sbin libexec bin; do
+    if [ -x "$1/$folder/$2" ]; then echo "$1/$folder/$2"; return; fi
+  done
+  return 1
+}
+
+# MariaDB's packages may call its server mysqld too. Prints the version without points: 97, 1011.
+basedir_version() { # MYSQL or MARIADB, basedir
+  local server text
+  if [ "$1" = MYSQL ]; then server=$(server_in "$2" mysqld); else server=$(server_in "$2" mariadbd); fi || return 1
+  text=$("$server" --version 2>/dev/null) || return 1
+  if [ "$1" = MYSQL ] && [[ $text == *MariaDB* ]]; then return 1; fi
+  sed -nE 's/.* Ver ([0-9]+)\.([0-9]+).*/\1\2/p' <<< "$text"
+}
+
 is_postgres() { [ -x "$1/postgres" ] && [ -x "$1/initdb" ] && [ -x "$1/pg_dump" ]; }
 
 from_environment() {
@@ -31,6 +50,11 @@ from_environment() {
   for name in $(compgen -v PG | grep -E '^PG[0-9]+_BIN$'); do
     [ -n "${!name}" ] || continue
     is_postgres "${!name}" || { log "$name=${!name} is not a folder with postgres, initdb and pg_dump"; exit 2; }
+    keep "$name" "${!name}"
+  done
+  for name in $(compgen -v | grep -E '^(MYSQL|MARIADB)[0-9]+_BASEDIR$'); do
+    [ -n "${!name}" ] || continue
+    basedir_version "${name%%[0-9]*}" "${!name}" > /dev/null || { log "$name=${!name} is not a folder with bin or sbin and its server"; exit 2; }
     keep "$name" "${!name}"
   done
   for name in $PROGRAMS; do
@@ -66,9 +90,36 @@ from_host() {
 from_installation() {
   local line
   while IFS= read -r line; do
+    [ -n "$line" ] || continue
     # The lines are quoted for a shell.
     eval "keep ${line%%=*} ${line#*=}"
   done
+}
+
+has() { printf '%s\n' "${!found[@]}" | grep -qE "^$1[0-9]+_BASEDIR$"; } # MYSQL or MARIADB
+
+basedirs_from_host() {
+  local kind dir version
+  for kind in MYSQL MARIADB; do
+    for dir in /usr /usr/local /usr/local/mysql /opt/homebrew /opt/homebrew/opt/{mysql,mariadb}; do
+      if version=$(basedir_version "$kind" "$dir") && [ -n "$version" ]; then keep "$kind${version}_BASEDIR" "$dir"; fi
+    done
+  done
+}
+
+# A machine without them goes on: the rehearsal of PostgreSQL needs neither.
+find_basedirs() { # [--find]
+  local groups=''
+  has MYSQL && has MARIADB && return
+  basedirs_from_host
+  has MYSQL || groups+=' mysql'
+  has MARIADB || groups+=' mariadb'
+  [ -n "$groups" ] || return 0
+  if [ "${1:-}" != --find ]; then
+    from_installation <<< "$(GROUPS_WANTED=$groups "$here/install-servers.sh" | grep -E '^(MYSQL|MARIADB)[0-9]+_BASEDIR=' || true)"
+  fi
+  has MYSQL || log "NOTE: there is no MySQL, which its rehearsal and its tests need"
+  has MARIADB || log "NOTE: there is no MariaDB, which its rehearsal and its tests need"
 }
 
 # What some tests want and nothing else does, so that a machine without it goes on, and the test says what is missing.
@@ -139,6 +190,7 @@ main() {
   is_usable || { log "not found:$(missing). Name them (PG15_BIN, PG18_BIN, PGBOUNCER_NEW, HAPROXY_NEW) or install them."; exit $(( status ? status : 2 )); }
   is_enough || log "NOTE: only PostgreSQL $(versions | paste -sd, -) is to be had, so the rehearsal moves between two servers of the same version"
   fill_in
+  find_basedirs "$@"
   find_program TMUX_PROGRAM tmux "the tests of the terminal screen" "$@"
   find_program PROMETHEUS prometheus "the tests of its gate" "$@"
   find_emulators "$@"

@@ -1,7 +1,7 @@
 //! `rehearse`: a sandbox, a workload, the runbook forward and back; and the hidden application of the sandbox.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -14,6 +14,11 @@ use crate::clock;
 use crate::error::{CliError, Exit};
 use crate::journal::Journal;
 use crate::rehearsal::{Rehearsal, RehearsalResult, rehearse};
+use crate::runbook::load;
+use crate::runbook::model::System;
+use crate::sandbox::mysql::{Mariadb, Mysql};
+use crate::sandbox::postgres::Postgres;
+use crate::sandbox::server::Kind;
 use crate::sandbox::{Sandbox, app, stop_folder};
 use crate::view::tui::model::{Mode, Model};
 use crate::view::tui::update::Event;
@@ -25,13 +30,33 @@ pub async fn run(args: &RehearseArgs, state: PathBuf, output: Output) -> Result<
         return Err(CliError::new(Exit::Usage, format!("there is no runbook {}", runbook.display()))
             .hint("name one: pointsman rehearse RUNBOOK"));
     }
+    match kind_of(&runbook)? {
+        "mysql" => rehearse_with::<Mysql>(args, runbook, state, output).await,
+        "mariadb" => rehearse_with::<Mariadb>(args, runbook, state, output).await,
+        _ => rehearse_with::<Postgres>(args, runbook, state, output).await,
+    }
+}
+
+/// The kind of database that a runbook moves.
+fn kind_of(runbook: &Path) -> Result<&'static str, CliError> {
+    let systems = load(runbook, None).map_err(CliError::from)?.runbook.systems;
+    let kinds = systems.values().map(System::kind);
+    Ok(kinds.into_iter().find(|kind| matches!(*kind, "mysql" | "mariadb")).unwrap_or("postgres"))
+}
+
+async fn rehearse_with<K: Kind>(
+    args: &RehearseArgs,
+    runbook: PathBuf,
+    state: PathBuf,
+    output: Output,
+) -> Result<Exit, CliError> {
     let stamp = clock::now().strftime("%Y%m%d-%H%M%S").to_string();
     let folder = state.with_file_name("rehearsals").join(stamp);
     std::fs::create_dir_all(&folder)?;
     let (screen, by_hand) = (output == Output::Tui, args.by_hand);
     let (rate, source, target) = (args.rate, args.source, args.target);
     let rehearsal = Rehearsal { runbook, rate, source, target, folder, program: None, screen, by_hand };
-    let (result, sandbox) = rehearsed(&rehearsal).await?;
+    let (result, sandbox) = rehearsed::<K>(&rehearsal).await?;
     write!(std::io::stdout(), "{}", result.text())?;
     if args.keep {
         writeln!(std::io::stdout(), "\n{}", sandbox.keep()?)?;
@@ -59,7 +84,7 @@ struct Shown {
 }
 
 /// Rehearses, with the run on the screen where there is one: it closes by itself when the run is over.
-async fn rehearsed(rehearsal: &Rehearsal) -> Result<(RehearsalResult, Sandbox), CliError> {
+async fn rehearsed<K: Kind>(rehearsal: &Rehearsal) -> Result<(RehearsalResult, Sandbox<K>), CliError> {
     let say = |text: &str| drop(writeln!(std::io::stdout(), "rehearsal: {text}"));
     let mut shown = None;
     let begun = |journal: Arc<Journal>, run: &str| {
@@ -68,7 +93,7 @@ async fn rehearsed(rehearsal: &Rehearsal) -> Result<(RehearsalResult, Sandbox), 
         }
     };
     let outcome = tokio::select! {
-        outcome = rehearse(rehearsal, say, begun) => outcome,
+        outcome = rehearse::<K>(rehearsal, say, begun) => outcome,
         () = interrupted(rehearsal.screen) => Err(CliError::new(Exit::Error, "the rehearsal was ended by Ctrl-C")),
     };
     if let Some(shown) = shown {

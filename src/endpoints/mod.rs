@@ -2,10 +2,20 @@
 //! the order, the intents and the budget; everything that only one kind of endpoint knows lies behind [`Endpoint`].
 //! One file a kind; adding one is a file, a line in [`open`] and a line in `System::endpoint`.
 
+mod cloud_map;
+mod content;
+mod ecs;
+mod ends;
+mod haproxy_tcp;
 mod pgbouncer;
 mod route;
+mod route53;
+mod secrets_manager;
+mod ssm_parameter;
+mod told;
 
 pub use route::{Route, Side};
+pub use told::token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,10 +122,14 @@ pub trait Endpoint: Send + Sync {
         Ok(None)
     }
 
+    /// Waits, for a moment, until those whom it held have gone on: what we send ourselves does not stand among them.
+    async fn clients_first(&self) {}
+
     /// After a switch: clients that go through it arrive. Says what was seen.
     async fn clients_follow(&self, cx: &Context, arriving: &str) -> Outcome<String> {
         let name = self.name();
         let Some(url) = self.probe() else { return Ok(format!("{name} has no `probe` to write through")) };
+        self.clients_first().await;
         cx.engine().canary(cx, name, url, arriving).await.map_err(|error| {
             let failure = error.into_failure();
             let message = failure.message;
@@ -130,6 +144,12 @@ pub trait Endpoint: Send + Sync {
 pub fn open(world: &World, name: &str) -> Result<Arc<dyn Endpoint>> {
     match world.get(name) {
         Some(System::Pgbouncer(_)) => Ok(Arc::new(pgbouncer::Pooled::open(name, &world.pgbouncer(name)?)?)),
+        Some(System::HaproxyTcp(_)) => Ok(Arc::new(haproxy_tcp::Balanced::open(name, &world.haproxy_tcp(name)?))),
+        Some(System::Route53(spec)) => Ok(Arc::new(route53::Record::new(world, name, spec))),
+        Some(System::SecretsManager(spec)) => Ok(Arc::new(secrets_manager::Secrets::new(world, name, spec))),
+        Some(System::SsmParameter(spec)) => Ok(Arc::new(ssm_parameter::Parameter::new(world, name, spec))),
+        Some(System::Ecs(spec)) => Ok(Arc::new(ecs::Rolled::new(world, name, spec))),
+        Some(System::CloudMap(spec)) => Ok(Arc::new(cloud_map::Registered::new(world, name, spec))),
         other => {
             let reason = match other {
                 Some(system) => format!("a {} is no endpoint", system.kind()),

@@ -8,12 +8,17 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Endpoint, Errand, Leads, Outcome, Route, Side};
+use crate::clock;
 use crate::journal::FailureKind;
 use crate::runbook::model::Pgbouncer;
 use crate::steps::StepError;
 use crate::systems::Result;
 use crate::systems::address::Address;
 use crate::systems::pgbouncer::{Entry, Pooler, Switch, needs_kill};
+
+/// How long those who waited in it go before us.
+const CLIENTS_FIRST: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(25);
 
 /// A pooler with all its instances.
 pub struct Pooled {
@@ -95,6 +100,18 @@ impl Endpoint for Pooled {
     /// A login that the pause or the fence made fail must not keep them waiting any longer.
     async fn release(&self) -> Result<()> {
         self.pooler.open_doors().await
+    }
+
+    /// It logs in to the other side for one client after the other, and works out a password each time; a canary is one
+    /// more.
+    async fn clients_first(&self) {
+        let began = clock::monotonic();
+        while began.elapsed() < CLIENTS_FIRST {
+            tokio::time::sleep(LOOK).await;
+            if !matches!(self.pooler.clients_waiting().await, Ok(1..)) {
+                return;
+            }
+        }
     }
 
     async fn observe(&self, errand: &Errand<'_>) -> Result<Leads> {

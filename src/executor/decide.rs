@@ -256,14 +256,20 @@ fn accepts_drift(state: &RunState) -> Result<(), String> {
 
 fn accepts_skip(state: &RunState, step: &str) -> Result<(), String> {
     let position = state.plan.position(step).ok_or_else(|| format!("the plan has no step {step}"))?;
-    let essential = matches!(state.plan.steps[position].step, Step::Replicate(_) | Step::Window(_) | Step::Finalize(_))
-        || state.plan.steps[position].window.is_some();
+    let (kind, passage) =
+        (&state.plan.steps[position].step, state.passage.as_ref().filter(|passage| passage.committed));
+    // Behind the commit point nothing rests on what the author put there, and it must not be run twice.
+    let authors = passage.is_some() && matches!(kind, Step::Sql(_) | Step::Command(_));
+    let essential = matches!(kind, Step::Replicate(_) | Step::Window(_) | Step::Finalize(_))
+        || (state.plan.steps[position].window.is_some() && !authors);
     if essential {
         return Err(format!("{step} can't be left out: what follows rests on it"));
     }
-    match &state.steps[position].forth {
+    match state.steps[position].on(passage.map_or(Heading::Forth, |passage| passage.way)) {
         StepState::Applied | StepState::Skipped => Err(format!("{step} is done already")),
-        _ if state.heading == Heading::Back => Err("the run goes back: there is nothing to skip".into()),
+        _ if state.heading == Heading::Back && passage.is_none() => {
+            Err("the run goes back: there is nothing to skip".into())
+        }
         _ => Ok(()),
     }
 }
@@ -349,15 +355,19 @@ mod tests {
 
     /// A run that has passed its window, and then `more`.
     fn switched(keep_way_back: bool, more: Vec<Event>) -> RunState {
+        let passed = Event::Passed { way: Heading::Forth, millis: 30.0 };
+        committed(plan(keep_way_back), std::iter::once(passed).chain(more))
+    }
+
+    /// A run whose window is behind its commit point, and then `more`.
+    fn committed(plan: Plan, more: impl IntoIterator<Item = Event>) -> RunState {
         let of = |step: &str| Move { step: step.into(), act: Act::Apply, way: Heading::Forth };
-        let plan = Box::new(plan(keep_way_back));
-        let mut events = vec![Event::RunStarted { plan, hash: String::new() }];
+        let mut events = vec![Event::RunStarted { plan: Box::new(plan), hash: String::new() }];
         for step in ["replicate", "window", "freeze"] {
             events.push(Event::Intent { of: of(step), attempt: 1 });
             events.push(Event::Done { of: of(step), note: json!({}), millis: 1.0 });
         }
         events.push(Event::Committed { way: Heading::Forth });
-        events.push(Event::Passed { way: Heading::Forth, millis: 30.0 });
         events.extend(more);
         let by = Actor { user: "a".into(), host: "b".into(), pid: 1, started: 0 };
         let entry = |(seq, event)| Entry { seq, at: jiff::Timestamp::UNIX_EPOCH, epoch: 1, by: by.clone(), event };
@@ -416,5 +426,26 @@ mod tests {
         assert_eq!(accepts(&part, &rollback(None)), Ok(()));
         assert!(accepts(&part, &Word::Retry).is_err());
         assert!(accepts(&switched(true, ended(None)), &rollback(None)).is_err());
+    }
+
+    #[test]
+    fn what_the_author_put_behind_the_commit_point_can_be_left_out_there() {
+        let mut plan = plan(true);
+        let tell = json!({"command": {"name": "tell", "apply": {"run": ["true"]}, "undo": "nothing"}});
+        plan.steps
+            .insert(4, PlanStep { id: "tell".into(), step: serde_json::from_value(tell).unwrap(), window: Some(1) });
+        let of = |step: &str| Move { step: step.into(), act: Act::Apply, way: Heading::Forth };
+        let promoted = [
+            Event::Intent { of: of("promote"), attempt: 1 },
+            Event::Done { of: of("promote"), note: json!({}), millis: 1.0 },
+        ];
+        let doubt = [Event::Intent { of: of("tell"), attempt: 1 }, Event::Held { reason: "in doubt".into() }];
+        let skip = |step: &str| Word::Skip { step: step.into() };
+        let held = committed(plan.clone(), promoted.clone().into_iter().chain(doubt.clone()));
+        assert!(accepts(&held, &skip("promote")).is_err());
+        assert_eq!(accepts(&held, &skip("tell")), Ok(()));
+        let said = Event::Said { word: skip("tell"), who: "a".into(), why: None };
+        let goes_on = committed(plan, promoted.into_iter().chain(doubt).chain([said]));
+        assert_eq!(decide(&goes_on), Decision::Pass(Heading::Forth));
     }
 }

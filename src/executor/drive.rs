@@ -147,6 +147,13 @@ impl Drive {
         conclusion
     }
 
+    /// Leads out of the window for an executor that is dead, when the journal can't be written.
+    pub async fn leave(mut self, error: JournalError) -> DriveError {
+        // It may have died while it wrote that entry.
+        self.committing = matches!(decide(&self.state), Decision::Commit(_));
+        self.leave_unrecorded(error).await
+    }
+
     async fn steps_until_end(&mut self) -> Result<Conclusion, DriveError> {
         loop {
             self.catch_up()?;
@@ -365,8 +372,8 @@ impl Drive {
             }
             Ok(Observation::NotApplied) => self.act(of).await,
             Ok(Observation::Unknown(reason)) => {
-                let hint = "look yourself: `pointsman retry` does it again, `pointsman skip --reason` takes it as done";
-                self.append(Event::Held { reason: format!("in doubt: {reason}. {hint}") }, Durability::Synced)
+                let reason = in_doubt(&self.cx.run, of, &reason);
+                self.append(Event::Held { reason }, Durability::Synced)
             }
             Err(error) => {
                 let attempt = self.attempt(position, of);
@@ -376,4 +383,13 @@ impl Drive {
             }
         }
     }
+}
+
+/// What a person has to do when nothing can tell whether a step was done.
+fn in_doubt(run: &str, of: &Move, reason: &str) -> String {
+    let step = &of.step;
+    format!(
+        "in doubt: {reason}. Look whether it has had its effect. If it has: `pointsman skip {run} {step} --reason WHY` takes \
+         it as done. If not, or if it may run twice: `pointsman retry {run}` runs it again"
+    )
 }

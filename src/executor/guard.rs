@@ -155,7 +155,12 @@ pub async fn watch(journal: Arc<Journal>, watch: Watch, mut ready: impl FnMut())
     }
     ready();
     let Some(alarm) = listen(&journal, &watch).await else { return Ok(()) };
-    let epoch = take::take(&journal, &watch.run, watch.epoch, TakeReason::Guard)?;
+    let epoch = match take::take(&journal, &watch.run, watch.epoch, TakeReason::Guard) {
+        Err(error @ JournalError::Store { .. }) if alarm == Alarm::Dead => {
+            return Err(instead_of_the_dead(journal, &watch, rig, error).await);
+        }
+        epoch => epoch?,
+    };
     // Where a database can't be reached now, the session that is opened later raises it.
     drop(rig.raise(epoch).await);
     let state = take::replay(&journal, &watch.run)?;
@@ -166,6 +171,24 @@ pub async fn watch(journal: Arc<Journal>, watch: Watch, mut ready: impl FnMut())
         drive.window_only().run().await?;
     }
     say_what_happened(&journal, &watch.run, epoch, alarm)
+}
+
+/// The journal can't be written, so that the run can't be taken; but whoever had it is dead, and writes wait. The guard
+/// leads out of the window with the lease that the dead one left; as soon as somebody takes the run it can do nothing
+/// more.
+async fn instead_of_the_dead(journal: Arc<Journal>, watch: &Watch, rig: Rig, error: JournalError) -> DriveError {
+    let state = match take::replay(&journal, &watch.run) {
+        Ok(state) => state,
+        Err(error) => return error.into(),
+    };
+    // The lease may be all that could still be written.
+    let epoch = match journal.lease(&watch.run) {
+        Ok(lease) if lease.holder.as_ref() == Some(&super::process::this()) => lease.epoch,
+        _ => watch.epoch,
+    };
+    drop(rig.raise(epoch).await);
+    let (views, _) = broadcast::channel(64);
+    Drive::with_rig(journal, &watch.run, epoch, state, OnHold::Leave, views, rig).window_only().leave(error).await
 }
 
 /// Waits for an alarm; `None` when the window was passed or left and the executor is gone, or has no more need.

@@ -409,7 +409,9 @@ impl RunState {
             Word::Restore => self.settle_drift(Drift::Restore),
             Word::Skip { step } => {
                 let position = self.position(step)?;
-                self.steps[position].forth = StepState::Skipped;
+                let inside = self.plan.steps[position].window.is_some();
+                let way = self.passage.as_ref().filter(|_| inside).map_or(Heading::Forth, |passage| passage.way);
+                *self.steps[position].on_mut(way) = StepState::Skipped;
                 self.hold = None;
             }
             Word::Rollback { .. } => {}

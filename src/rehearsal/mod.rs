@@ -17,8 +17,9 @@ use crate::executor::state::Side;
 use crate::executor::{process, take};
 use crate::journal::{Event, Journal, Word};
 use crate::runbook::model::Step;
+use crate::sandbox::server::Kind;
 use crate::sandbox::workload::Workload;
-use crate::sandbox::{Role, Sandbox, SandboxError, SandboxOptions, connect};
+use crate::sandbox::{Role, Sandbox, SandboxError, SandboxOptions};
 use crate::systems::pair::Heading;
 use child::Child;
 pub use result::{Direction, RehearsalResult};
@@ -38,10 +39,10 @@ pub struct Rehearsal {
     pub runbook: PathBuf,
     /// Writes a second.
     pub rate: u32,
-    /// Major version of the source.
-    pub source: u32,
-    /// Major version of the target.
-    pub target: u32,
+    /// Version of the source, as [`SandboxOptions`] counts it; the kind's own choice when absent.
+    pub source: Option<u32>,
+    /// Version of the target.
+    pub target: Option<u32>,
     /// Where its journal and report lie.
     pub folder: PathBuf,
     /// The program; this one when absent.
@@ -58,33 +59,30 @@ impl From<SandboxError> for CliError {
     }
 }
 
-/// Rehearses; the sandbox is given back, for a look around. `begun` is told when there is a run to look at.
-pub async fn rehearse(
+/// Rehearses with this kind of database; the sandbox is given back, for a look around. `begun` is told when there is a
+/// run to look at.
+pub async fn rehearse<K: Kind>(
     rehearsal: &Rehearsal,
     mut say: impl FnMut(&str),
     begun: impl FnOnce(Arc<Journal>, &str),
-) -> Result<(RehearsalResult, Sandbox), CliError> {
+) -> Result<(RehearsalResult, Sandbox<K>), CliError> {
     let options = SandboxOptions {
-        source_version: rehearsal.source,
-        target_version: rehearsal.target,
+        source_version: rehearsal.source.unwrap_or(K::VERSIONS.0),
+        target_version: rehearsal.target.unwrap_or(K::VERSIONS.1),
         app_binary: rehearsal.program.clone(),
         ..SandboxOptions::default()
     };
-    say("starting the sandbox: source, target, pooler, load balancer, two application instances");
-    let mut sandbox = Sandbox::start(options).await?;
+    let front = if K::POOLED { "pooler" } else { "load balancer of connections" };
+    say(&format!("starting the sandbox: source, target, {front}, load balancer, two application instances"));
+    let mut sandbox = Sandbox::<K>::of(options).await?;
     if is_before_aws(&rehearsal.runbook)? {
         say("starting AWS before it: two emulators, and a load balancer that follows the weights they hold");
         sandbox.put_aws_before().await?;
     }
     sandbox.notes().iter().for_each(|note| say(&format!("note: {note}")));
-    let (source, target) = (sandbox.source.major(), sandbox.target.major());
-    say(&format!(
-        "PostgreSQL {source} to {target}; {} clients write {} times a second",
-        CLIENTS.0 + CLIENTS.1,
-        rehearsal.rate
-    ));
+    let mut result = RehearsalResult::new(rehearsal, &sandbox);
+    say(&format!("{}; {} clients write {} times a second", result.between(), CLIENTS.0 + CLIENTS.1, rehearsal.rate));
     let journal = Arc::new(Journal::open(&rehearsal.folder.join("journal.db"))?);
-    let mut result = RehearsalResult::new(&rehearsal.runbook, source, target, rehearsal.rate);
 
     let workload = load(&sandbox, rehearsal)?;
     tokio::time::sleep(SETTLE).await;
@@ -97,7 +95,7 @@ pub async fn rehearse(
     let ledger = workload.stop().await;
     let state = take::replay(&journal, &forward.run)?;
     let writer = if state.writer == Side::Target { &sandbox.target } else { &sandbox.source };
-    let database = connect(&writer.url(Role::Superuser, crate::sandbox::DATABASE)).await?;
+    let database = writer.connect(Role::Superuser).await?;
     result.forth = forward.direction(&journal, Heading::Forth, &ledger, ledger.audit(&database).await?)?;
     result.run = forward.run.clone();
     result.journal = journal.path().to_owned();
@@ -116,7 +114,7 @@ fn is_before_aws(runbook: &Path) -> Result<bool, CliError> {
     Ok(systems.values().any(|system| system.kind() == "alb"))
 }
 
-fn load(sandbox: &Sandbox, rehearsal: &Rehearsal) -> Result<Workload, CliError> {
+fn load<K: Kind>(sandbox: &Sandbox<K>, rehearsal: &Rehearsal) -> Result<Workload, CliError> {
     Ok(sandbox.workload(CLIENTS.0, CLIENTS.1, f64::from(rehearsal.rate))?)
 }
 
@@ -197,9 +195,9 @@ fn asks_after_window(journal: &Journal, run: &str) -> Result<bool, CliError> {
 }
 
 /// The way back, under load, by a person's word.
-async fn back(
+async fn back<K: Kind>(
     rehearsal: &Rehearsal,
-    sandbox: &Sandbox,
+    sandbox: &Sandbox<K>,
     witness: &mut Witness<'_>,
     run: &str,
     child: &mut Child,
@@ -226,7 +224,7 @@ async fn back(
     };
     tokio::time::sleep(SETTLE).await;
     let ledger = workload.stop().await;
-    let source = connect(&sandbox.source.url(Role::Superuser, crate::sandbox::DATABASE)).await?;
+    let source = sandbox.source.connect(Role::Superuser).await?;
     let way = Way { run: run.to_owned(), began, finished };
     let audit = ledger.audit(&source).await?;
     let earlier = first.audit(&source).await?;

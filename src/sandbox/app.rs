@@ -15,11 +15,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio_postgres::Client;
 
 use super::{
-    SandboxError, db,
-    error::explain,
+    SandboxError, Shop,
+    shop::{self, Refusal},
     write::{WriteOutcome, WriteRequest, write},
 };
 
@@ -33,7 +32,7 @@ pub struct AppOptions {
     pub listen: SocketAddr,
     /// What it answers to `GET /whoami`, and writes into the ledger.
     pub name: String,
-    /// Its database, normally a pooler. Comes from the environment, never from the command line, which everybody on
+    /// Its database, normally what stands before it. Comes from the environment, never from the command line, which everybody on
     /// the machine can read.
     pub database_url: String,
 }
@@ -85,33 +84,35 @@ async fn whoami(State(app): State<Arc<App>>) -> String {
 struct App {
     options: AppOptions,
     /// Connections that wait for their next use. There are as many as requests were ever under way at once.
-    idle: Mutex<Vec<Client>>,
+    idle: Mutex<Vec<Box<dyn Shop>>>,
 }
 
 impl App {
     /// A connection that is not known to be broken.
-    async fn connection(&self) -> Result<Client, tokio_postgres::Error> {
+    async fn connection(&self) -> Result<Box<dyn Shop>, Refusal> {
         loop {
-            let Some(client) = self.idle().pop() else { return db::open(&self.options.database_url).await };
+            let Some(client) = self.idle().pop() else { return shop::open(&self.options.database_url).await };
             if !client.is_closed() {
                 return Ok(client);
             }
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Shop>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn write(&self, request: &WriteRequest) -> WriteOutcome {
         let client = match self.connection().await {
             Ok(client) => client,
-            Err(error) => return WriteOutcome::Failed(format!("at connecting: {}", explain(&error))),
+            Err(refusal) => return WriteOutcome::Failed(format!("at connecting: {}", refusal.words)),
         };
-        let outcome = write(&client, request, &self.options.name).await;
+        let outcome = write(&*client, request, &self.options.name).await;
         // A connection is used again only after a good end. One whose request was given up goes away with it.
-        if outcome == WriteOutcome::Acknowledged {
-            self.idle().push(client);
+        match outcome {
+            WriteOutcome::Acknowledged => self.idle().push(client),
+            // What happened to this one has most likely happened to the others, so that they would fail too.
+            _ => self.idle().clear(),
         }
         outcome
     }

@@ -1,4 +1,4 @@
-//! Connections over loopback, without TLS.
+//! Connections to PostgreSQL over loopback, without TLS.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) async fn open(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-/// Opens a connection to a server of the sandbox.
+/// Opens a connection to a PostgreSQL server of the sandbox.
 ///
 /// # Errors
 /// With the server's own words; the URL is not repeated, since it holds a password.

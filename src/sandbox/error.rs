@@ -37,12 +37,12 @@ pub enum SandboxError {
         tail: String,
     },
     /// A database refused something.
-    #[error("sandbox: could not {doing}: {}", explain(source))]
+    #[error("sandbox: could not {doing}: {reason}")]
     Database {
         /// The attempt, as the end of "could not ...".
         doing: String,
-        /// The cause.
-        source: Box<tokio_postgres::Error>,
+        /// The cause, in its own words.
+        reason: String,
     },
     /// An HTTP client or server could not be set up.
     #[error("sandbox: could not {doing}: {reason}")]
@@ -67,7 +67,7 @@ impl SandboxError {
     /// For `map_err` on SQL: names the attempt.
     pub(crate) fn database(doing: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Self {
         let doing = doing.into();
-        |source| Self::Database { doing, source: Box::new(source) }
+        move |error| Self::Database { doing, reason: explain(&error) }
     }
 }
 

@@ -1,9 +1,6 @@
-//! A HAProxy of the sandbox, with two servers `old` and `new` in the backend `app`.
+//! A HAProxy of the sandbox: before two instances of the application, or before two databases.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     Program, SandboxError, owner,
@@ -24,6 +21,27 @@ pub enum HaproxyMode {
     Http,
     /// Balances connections; health by connecting.
     Tcp,
+    /// Leads connections to one of two databases: frontend `db`, backend `databases`, servers `source` and `target`, of which
+    /// the second is in maintenance at first.
+    Front,
+}
+
+impl HaproxyMode {
+    /// Frontend, backend, and the lines of its servers.
+    fn names(self) -> (&'static str, &'static str, [&'static str; 2]) {
+        match self {
+            Self::Http | Self::Tcp => ("web", "app", ["old ADDRESS weight 100", "new ADDRESS weight 0"]),
+            Self::Front => ("db", "databases", ["source ADDRESS", "target ADDRESS disabled"]),
+        }
+    }
+
+    /// The mode, and how health is checked.
+    const fn speaks(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Http => ("http", "option httpchk GET /healthz"),
+            Self::Tcp | Self::Front => ("tcp", "option tcp-check"),
+        }
+    }
 }
 
 /// How to start a HAProxy.
@@ -35,11 +53,11 @@ pub struct StartHaproxy {
     pub program: Program,
     /// The sandbox's folder.
     pub root: PathBuf,
-    /// HTTP or TCP.
+    /// What it stands before.
     pub mode: HaproxyMode,
-    /// The port on 127.0.0.1 of the server `old`, which has all weight (100).
+    /// The port on 127.0.0.1 of the server `old` (`source`), which has all the traffic at first.
     pub old_port: u16,
-    /// The port on 127.0.0.1 of the server `new`, which has no weight.
+    /// The port on 127.0.0.1 of the server `new` (`target`), which has none.
     pub new_port: u16,
 }
 
@@ -91,7 +109,7 @@ impl Haproxy {
         format!("127.0.0.1:{}", self.admin_port)
     }
 
-    /// SIGKILL and start again: weights are those of the configuration once more.
+    /// SIGKILL and start again: weights and states are those of the configuration once more.
     ///
     /// # Errors
     /// With the end of its log.
@@ -143,39 +161,34 @@ impl Haproxy {
     }
 
     fn config_text(&self) -> String {
-        let (mode, check) = match self.start.mode {
-            HaproxyMode::Http => ("http", "option httpchk GET /healthz"),
-            HaproxyMode::Tcp => ("tcp", "option tcp-check"),
-        };
-        let socket = self.socket();
-        config_text(&socket, self.admin_port, self.port, mode, check, &self.start)
+        let (frontend, backend, servers) = self.start.mode.names();
+        let (mode, check) = self.start.mode.speaks();
+        let [old, new] = [(servers[0], self.start.old_port), (servers[1], self.start.new_port)]
+            .map(|(line, port)| line.replace("ADDRESS", &format!("127.0.0.1:{port}")));
+        format!(
+            "global\n\
+             \x20   maxconn 4000\n\
+             \x20   stats socket {} mode 600 level admin\n\
+             \x20   stats socket ipv4@127.0.0.1:{} level admin\n\
+             \x20   stats timeout 10m\n\n\
+             defaults\n\
+             \x20   mode {mode}\n\
+             \x20   timeout connect 2s\n\
+             \x20   timeout check 2s\n\
+             \x20   timeout client 5m\n\
+             \x20   timeout server 5m\n\n\
+             frontend {frontend}\n\
+             \x20   bind 127.0.0.1:{}\n\
+             \x20   default_backend {backend}\n\n\
+             backend {backend}\n\
+             \x20   balance roundrobin\n\
+             \x20   {check}\n\
+             \x20   default-server check inter 200ms fall 3 rise 1\n\
+             \x20   server {old}\n\
+             \x20   server {new}\n",
+            self.socket().display(),
+            self.admin_port,
+            self.port,
+        )
     }
-}
-
-fn config_text(socket: &Path, admin: u16, port: u16, mode: &str, check: &str, start: &StartHaproxy) -> String {
-    format!(
-        "global\n\
-         \x20   maxconn 4000\n\
-         \x20   stats socket {} mode 600 level admin\n\
-         \x20   stats socket ipv4@127.0.0.1:{admin} level admin\n\
-         \x20   stats timeout 10m\n\n\
-         defaults\n\
-         \x20   mode {mode}\n\
-         \x20   timeout connect 2s\n\
-         \x20   timeout check 2s\n\
-         \x20   timeout client 5m\n\
-         \x20   timeout server 5m\n\n\
-         frontend web\n\
-         \x20   bind 127.0.0.1:{port}\n\
-         \x20   default_backend app\n\n\
-         backend app\n\
-         \x20   balance roundrobin\n\
-         \x20   {check}\n\
-         \x20   default-server check inter 200ms fall 3 rise 1\n\
-         \x20   server old 127.0.0.1:{} weight 100\n\
-         \x20   server new 127.0.0.1:{} weight 0\n",
-        socket.display(),
-        start.old_port,
-        start.new_port,
-    )
 }

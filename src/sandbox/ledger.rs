@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Client;
-
 use super::{
-    SandboxError, WriteOutcome,
+    SandboxError, Shop, WriteOutcome,
     workload::{Attempt, IntervalReport},
 };
 
@@ -67,18 +65,22 @@ impl Ledger {
     ///
     /// # Errors
     /// When the database can't be read.
-    pub async fn audit(&self, db: &Client) -> Result<Audit, SandboxError> {
+    pub async fn audit(&self, db: &dyn Shop) -> Result<Audit, SandboxError> {
         let mut audit = self.compare(self.rows(db).await?);
-        audit.sequence_anomalies = sequence_anomalies(db).await?;
+        let numbers = db.number_anomalies().await;
+        audit.sequence_anomalies = numbers.map_err(|refusal| refusal.at("read the sequences"))?;
         Ok(audit)
     }
 
     /// How often each token of this workload is in the database.
-    async fn rows(&self, db: &Client) -> Result<HashMap<String, i64>, SandboxError> {
-        let sql = "SELECT token, count(*) FROM ledger WHERE token LIKE $1 GROUP BY token";
-        let rows =
-            db.query(sql, &[&format!("{}-%", self.run)]).await.map_err(SandboxError::database("read the ledger"))?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    async fn rows(&self, db: &dyn Shop) -> Result<HashMap<String, i64>, SandboxError> {
+        let sql = format!("SELECT token, count(*) FROM ledger WHERE token LIKE '{}-%' GROUP BY token", self.run);
+        let rows = db.rows(&sql).await.map_err(|refusal| refusal.at("read the ledger"))?;
+        let counted = |row: Vec<Option<String>>| {
+            let mut columns = row.into_iter().flatten();
+            Some((columns.next()?, columns.next()?.parse().ok()?))
+        };
+        Ok(rows.into_iter().filter_map(counted).collect())
     }
 
     fn compare(&self, mut rows: HashMap<String, i64>) -> Audit {
@@ -106,44 +108,6 @@ impl Ledger {
         audit
     }
 }
-
-/// Sequences that are behind the greatest number in use, and numbers given twice.
-async fn sequence_anomalies(db: &Client) -> Result<Vec<String>, SandboxError> {
-    let reading = || SandboxError::database("read the sequences");
-    let mut users: Vec<(String, String, String)> = Vec::new();
-    for row in db.query(SEQUENCE_USERS, &[]).await.map_err(reading())? {
-        users.push((row.get(0), row.get(1), row.get(2)));
-    }
-    users.push(("tickets".into(), "ledger".into(), "ticket".into()));
-    let mut anomalies = Vec::new();
-    for (sequence, table, column) in users {
-        let sql = format!("SELECT s.last_value, (SELECT max({column})::bigint FROM {table}) FROM {sequence} s");
-        let row = db.query_one(&sql, &[]).await.map_err(reading())?;
-        let (last, greatest): (i64, Option<i64>) = (row.get(0), row.get(1));
-        if greatest.is_some_and(|greatest| greatest > last) {
-            let greatest = greatest.unwrap_or_default();
-            anomalies.push(format!("{sequence} is at {last}, but {table}.{column} has {greatest}"));
-        }
-    }
-    let twice = "SELECT ticket FROM ledger GROUP BY ticket HAVING count(*) > 1 ORDER BY 1 LIMIT 5";
-    for row in db.query(twice, &[]).await.map_err(reading())? {
-        anomalies.push(format!("ticket {} was given twice", row.get::<_, i64>(0)));
-    }
-    Ok(anomalies)
-}
-
-/// Sequence, table and column, quoted, of each serial and identity column.
-const SEQUENCE_USERS: &str = "
-SELECT s.oid::regclass::text, t.oid::regclass::text, quote_ident(a.attname)
-  FROM pg_class s
-  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype IN ('a', 'i')
-                  AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
-  JOIN pg_class t ON t.oid = d.refobjid AND t.relkind IN ('r', 'p')
-  JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
- WHERE s.relkind = 'S' AND s.relnamespace = 'public'::regnamespace
-   -- From 17 on a partition has a dependency on its parent's identity sequence too.
-   AND NOT t.relispartition
- ORDER BY 1";
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,8 @@
 //! probes ───────────────────────────────────────────────────────────┴─────────┘
 //! ```
 //!
+//! MySQL and MariaDB have a HAProxy that balances connections where PostgreSQL has PgBouncer.
+//!
 //! It knows nothing of runbooks, plans or runs: what happens to the servers is somebody else's doing. Everything it
 //! starts ends with it; what a killed sandbox left behind is cleaned up by the next one (see [`sweep()`]).
 
@@ -18,8 +20,9 @@ mod ports;
 mod proc;
 mod process;
 mod roles;
-mod schema;
+mod shop;
 mod sweep;
+mod template;
 mod write;
 mod writer;
 
@@ -30,9 +33,11 @@ pub mod haproxy;
 pub mod history;
 pub mod instance;
 pub mod ledger;
+pub mod mysql;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod probe;
+pub mod server;
 pub mod servers;
 pub mod workload;
 
@@ -42,6 +47,7 @@ pub use options::SandboxOptions;
 pub use ports::free_port;
 pub use roles::{DATABASE, Passwords, Role};
 pub use servers::{Age, Program, Servers};
+pub use shop::{Refusal, Shop};
 pub use sweep::{stop_folder, sweep};
 pub use write::{WriteOutcome, WriteRequest};
 
@@ -50,21 +56,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use haproxy::{Haproxy, SOCKET_PATH_MAX, StartHaproxy};
+use haproxy::{Haproxy, HaproxyMode, SOCKET_PATH_MAX, StartHaproxy};
 use instance::AppInstance;
 use pgbouncer::{Pgbouncer, StartPgbouncer};
-use postgres::{PostgresServer, StartPostgres};
+use postgres::Postgres;
+use server::{Kind, Server, StartServer};
 use workload::{Workload, WorkloadConfig};
 
 /// Running servers with everything around them. Dropping it ends them all and deletes the folder.
 #[derive(Debug)]
-pub struct Sandbox {
+pub struct Sandbox<K: Kind = Postgres> {
     /// The database that is left. Has the sample application's tables and rows.
-    pub source: PostgresServer,
+    pub source: Server<K>,
     /// The database that is moved to. Has the roles and an empty database.
-    pub target: PostgresServer,
-    /// The poolers; they lead to the source.
+    pub target: Server<K>,
+    /// The poolers before PostgreSQL; they lead to the source.
     pub pgbouncers: Vec<Pgbouncer>,
+    /// What stands before databases of other kinds: load balancers of connections, which lead to the source.
+    pub fronts: Vec<Haproxy>,
     /// The application instance that has all the traffic at first.
     pub app_old: AppInstance,
     /// The application instance that has none at first.
@@ -94,22 +103,34 @@ impl Drop for Folder {
 }
 
 impl Sandbox {
+    /// A sandbox of PostgreSQL; see [`Sandbox::of`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
+        Self::of(options).await
+    }
+}
+
+impl<K: Kind> Sandbox<K> {
     /// Cleans up after dead sandboxes, then starts everything, both databases at the same time.
     ///
     /// # Errors
     /// When a server program is missing or does not start; what had started by then is ended.
-    pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
+    pub async fn of(options: SandboxOptions) -> Result<Self, SandboxError> {
         let mut notes = Vec::new();
         let base = base_folder(&options, &mut notes);
         sweep(&base);
         let folder = Folder { path: sweep::new_folder(&base)?, kept: false };
-        let chosen = Chosen::from(&Servers::find(), &options, &mut notes)?;
+        let chosen = Chosen::from::<K>(&Servers::find(), &options, &mut notes)?;
         let build = Build { options, chosen, root: folder.path.clone(), passwords: Passwords::random() };
-        let (source, target) = tokio::try_join!(build.source(), build.target())?;
+        let (source, target) = tokio::try_join!(build.source::<K>(), build.server::<K>("target"))?;
         let pgbouncers = build.pgbouncers(source.port()).await?;
-        let (app_old, app_new) = tokio::try_join!(build.app("old", &pgbouncers), build.app("new", &pgbouncers))?;
+        let fronts = build.fronts::<K>(source.port(), target.port()).await?;
+        let doors = doors::<K>(&pgbouncers, &fronts, &build.passwords);
+        let (app_old, app_new) = tokio::try_join!(build.app("old", doors.first()), build.app("new", doors.last()))?;
         let haproxies = build.haproxies(&app_old, &app_new).await?;
-        Ok(Self { source, target, pgbouncers, app_old, app_new, haproxies, aws: None, notes, folder })
+        Ok(Self { source, target, pgbouncers, fronts, app_old, app_new, haproxies, aws: None, notes, folder })
     }
 
     /// What is not as it was asked for, for people.
@@ -140,6 +161,11 @@ impl Sandbox {
         self.haproxies.iter().map(|balancer| format!("http://127.0.0.1:{}", balancer.port())).collect()
     }
 
+    /// Where the application's role dials its database: the poolers, or what stands in their place.
+    pub fn doors(&self) -> Vec<String> {
+        doors::<K>(&self.pgbouncers, &self.fronts, &self.source.start.passwords)
+    }
+
     /// The environment variables that a runbook reads, with the superuser's URLs. Of several poolers and load
     /// balancers the second is `POOL_ADMIN_URL_2` and so on.
     pub fn env(&self) -> BTreeMap<String, String> {
@@ -155,12 +181,18 @@ impl Sandbox {
         };
         put("SOURCE_URL", 0, self.source.url(role, DATABASE));
         put("TARGET_URL", 0, self.target.url(role, DATABASE));
-        // That of the PATH may be older than the source.
-        put("POINTSMAN_PG_DUMP", 0, self.source.bin().join("pg_dump").display().to_string());
+        for (name, value) in K::env(&self.source) {
+            put(&name, 0, value);
+        }
         for (index, pooler) in self.pgbouncers.iter().enumerate() {
             put("POOL_ADMIN_URL", index, pooler.admin_url());
             put("POOL_INI", index, pooler.ini().display().to_string());
             put("POOL_URL", index, pooler.url(Role::App));
+        }
+        for (index, (front, url)) in self.fronts.iter().zip(self.doors()).enumerate() {
+            put("FRONT_SOCKET", index, front.socket().display().to_string());
+            put("FRONT_ADDRESS", index, front.admin_address());
+            put("FRONT_URL", index, url);
         }
         for (index, balancer) in self.haproxies.iter().enumerate() {
             put("HAPROXY_SOCKET", index, balancer.socket().display().to_string());
@@ -171,7 +203,7 @@ impl Sandbox {
         env
     }
 
-    /// Starts a workload: `http_clients` through the load balancers, `direct_clients` straight to the poolers.
+    /// Starts a workload: `http_clients` through the load balancers, `direct_clients` straight to [`Sandbox::doors`].
     ///
     /// # Errors
     /// When the HTTP clients can't be set up.
@@ -179,7 +211,7 @@ impl Sandbox {
         Workload::start(&WorkloadConfig {
             http_urls: self.web_urls(),
             http_clients: http,
-            direct_urls: self.pgbouncers.iter().map(|pooler| pooler.url(Role::App)).collect(),
+            direct_urls: self.doors(),
             direct_clients: direct,
             rate_per_second,
         })
@@ -192,9 +224,8 @@ impl Sandbox {
         self.haproxies.iter_mut().for_each(Haproxy::kill9);
         self.app_old.kill9();
         self.app_new.kill9();
-        for pooler in &mut self.pgbouncers {
-            pooler.kill9();
-        }
+        self.pgbouncers.iter_mut().for_each(Pgbouncer::kill9);
+        self.fronts.iter_mut().for_each(Haproxy::kill9);
         tokio::join!(self.source.stop(), self.target.stop());
     }
 
@@ -215,11 +246,12 @@ impl Sandbox {
         Ok(format!(
             "The sandbox is left running in {0}.\n\
              Its addresses and passwords:  . {1}\n\
-             Look around:                  psql \"$SOURCE_URL\" | psql \"$TARGET_URL\" | psql \"$POOL_ADMIN_URL\"\n\
+             Look around:                  {2}\n\
              Logs:                         {0}/logs\n\
              End it:                       pointsman sandbox-stop {0}",
             self.folder.path.display(),
             env_file.display(),
+            K::look_around(&self.source, &self.target),
         ))
     }
 
@@ -228,11 +260,18 @@ impl Sandbox {
         self.source.leave_running();
         self.target.leave_running();
         self.pgbouncers.iter_mut().for_each(Pgbouncer::leave_running);
+        self.fronts.iter_mut().for_each(Haproxy::leave_running);
         self.app_old.leave_running();
         self.app_new.leave_running();
         self.haproxies.iter_mut().for_each(Haproxy::leave_running);
         self.aws.iter_mut().for_each(aws::Front::leave_running);
     }
+}
+
+fn doors<K: Kind>(pgbouncers: &[Pgbouncer], fronts: &[Haproxy], passwords: &Passwords) -> Vec<String> {
+    let poolers = pgbouncers.iter().map(Pgbouncer::port);
+    let ports = poolers.chain(fronts.iter().map(Haproxy::port));
+    ports.map(|port| K::url(passwords, Role::App, port, DATABASE)).collect()
 }
 
 /// The folder to build below. A Unix socket's path is short: where it would not fit, /tmp is taken.
@@ -251,24 +290,28 @@ fn base_folder(options: &SandboxOptions, notes: &mut Vec<String>) -> PathBuf {
 struct Chosen {
     source: Program,
     target: Program,
-    pgbouncer: Program,
+    pgbouncer: Option<Program>,
     haproxy: Program,
 }
 
 impl Chosen {
-    fn from(servers: &Servers, options: &SandboxOptions, notes: &mut Vec<String>) -> Result<Self, SandboxError> {
-        let mut postgres = |side: &str, wanted: u32| {
-            let program = servers.postgres_near(wanted)?;
-            if program.version[0] != wanted {
+    fn from<K: Kind>(
+        servers: &Servers,
+        options: &SandboxOptions,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, SandboxError> {
+        let mut near = |side: &str, wanted: u32| {
+            let program = servers.near::<K>(wanted)?;
+            if !K::programs(servers).contains_key(&wanted) {
                 let version = program.version_text();
-                notes.push(format!("no PostgreSQL {wanted} on this machine: the {side} is {version}"));
+                notes.push(format!("no {} {wanted} on this machine: the {side} is {version}", K::NAME));
             }
             Ok::<_, SandboxError>(program.clone())
         };
         Ok(Self {
-            source: postgres("source", options.source_version)?,
-            target: postgres("target", options.target_version)?,
-            pgbouncer: servers.pgbouncer(options.pgbouncer)?.clone(),
+            source: near("source", options.source_version)?,
+            target: near("target", options.target_version)?,
+            pgbouncer: if K::POOLED { Some(servers.pgbouncer(options.pgbouncer)?.clone()) } else { None },
             haproxy: servers.haproxy(options.haproxy)?.clone(),
         })
     }
@@ -283,30 +326,24 @@ struct Build {
 }
 
 impl Build {
-    async fn source(&self) -> Result<PostgresServer, SandboxError> {
-        let settings = &self.options.source_settings;
-        let server = self.postgres("source", &self.chosen.source, settings).await?;
-        schema::create(&server.connect(Role::Superuser).await?, self.options.scale).await?;
+    async fn source<K: Kind>(&self) -> Result<Server<K>, SandboxError> {
+        let server = self.server::<K>("source").await?;
+        K::fill(&server.connect(Role::Superuser).await?, self.options.scale).await?;
         Ok(server)
     }
 
-    async fn target(&self) -> Result<PostgresServer, SandboxError> {
-        self.postgres("target", &self.chosen.target, &self.options.target_settings).await
-    }
-
-    async fn postgres(
-        &self,
-        name: &str,
-        program: &Program,
-        settings: &[(String, String)],
-    ) -> Result<PostgresServer, SandboxError> {
-        PostgresServer::start(StartPostgres {
+    async fn server<K: Kind>(&self, name: &str) -> Result<Server<K>, SandboxError> {
+        let (program, settings) = match name {
+            "source" => (&self.chosen.source, &self.options.source_settings),
+            _ => (&self.chosen.target, &self.options.target_settings),
+        };
+        Server::start(StartServer {
             name: name.to_owned(),
             program: program.clone(),
             root: self.root.clone(),
             passwords: self.passwords.clone(),
             fsync: self.options.fsync,
-            settings: settings.to_vec(),
+            settings: settings.clone(),
             tls: self.options.tls.clone(),
         })
         .await
@@ -314,10 +351,11 @@ impl Build {
 
     async fn pgbouncers(&self, database_port: u16) -> Result<Vec<Pgbouncer>, SandboxError> {
         let mut poolers = Vec::new();
+        let Some(program) = &self.chosen.pgbouncer else { return Ok(poolers) };
         for number in 1..=self.options.pgbouncers.max(1) {
             let start = StartPgbouncer {
                 name: format!("pgbouncer-{number}"),
-                program: self.chosen.pgbouncer.clone(),
+                program: program.clone(),
                 root: self.root.clone(),
                 passwords: self.passwords.clone(),
                 database_port,
@@ -327,25 +365,39 @@ impl Build {
         Ok(poolers)
     }
 
-    async fn app(&self, name: &str, poolers: &[Pgbouncer]) -> Result<AppInstance, SandboxError> {
-        let pooler = if name == "new" { poolers.last() } else { poolers.first() };
-        let url = pooler.map(|pooler| pooler.url(Role::App)).unwrap_or_default();
+    async fn fronts<K: Kind>(&self, source: u16, target: u16) -> Result<Vec<Haproxy>, SandboxError> {
+        let mut fronts = Vec::new();
+        if !K::POOLED {
+            for number in 1..=self.options.fronts.max(1) {
+                fronts.push(self.haproxy(&format!("front-{number}"), HaproxyMode::Front, (source, target)).await?);
+            }
+        }
+        Ok(fronts)
+    }
+
+    async fn app(&self, name: &str, door: Option<&String>) -> Result<AppInstance, SandboxError> {
+        let url = door.cloned().unwrap_or_default();
         AppInstance::start(name, &self.options.app_binary()?, &self.root, url).await
     }
 
     async fn haproxies(&self, old: &AppInstance, new: &AppInstance) -> Result<Vec<Haproxy>, SandboxError> {
         let mut balancers = Vec::new();
         for number in 1..=self.options.haproxies.max(1) {
-            let start = StartHaproxy {
-                name: format!("haproxy-{number}"),
-                program: self.chosen.haproxy.clone(),
-                root: self.root.clone(),
-                mode: haproxy::HaproxyMode::Http,
-                old_port: old.port(),
-                new_port: new.port(),
-            };
-            balancers.push(Haproxy::start(start).await?);
+            let ports = (old.port(), new.port());
+            balancers.push(self.haproxy(&format!("haproxy-{number}"), HaproxyMode::Http, ports).await?);
         }
         Ok(balancers)
+    }
+
+    async fn haproxy(&self, name: &str, mode: HaproxyMode, ports: (u16, u16)) -> Result<Haproxy, SandboxError> {
+        Haproxy::start(StartHaproxy {
+            name: name.to_owned(),
+            program: self.chosen.haproxy.clone(),
+            root: self.root.clone(),
+            mode,
+            old_port: ports.0,
+            new_port: ports.1,
+        })
+        .await
     }
 }

@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::{Age, SandboxError, postgres::TlsFiles};
+use super::{
+    Age, SandboxError,
+    server::{Kind, TlsFiles},
+};
 
 /// What a sandbox is to be made of. The default is PostgreSQL 15 to 18, one PgBouncer and one HAProxy, the newest.
 #[derive(Debug, Clone)]
 pub struct SandboxOptions {
-    /// Major version of the source; the nearest is taken where it is not to be had.
+    /// Version of the source as [`super::Servers`] counts it: 15, or 97 for MySQL 9.7. The nearest is taken where it is
+    /// not to be had.
     pub source_version: u32,
-    /// Major version of the target.
+    /// Version of the target.
     pub target_version: u32,
     /// Settings of the source beyond the sandbox's own.
     pub source_settings: Vec<(String, String)>,
@@ -21,10 +25,12 @@ pub struct SandboxOptions {
     pub pgbouncer: Age,
     /// How many PgBouncers.
     pub pgbouncers: usize,
-    /// Which HAProxy.
+    /// Which HAProxy, for both of its uses.
     pub haproxy: Age,
-    /// How many HAProxies.
+    /// How many HAProxies before the application.
     pub haproxies: usize,
+    /// How many HAProxies before the databases, where there is no pooler.
+    pub fronts: usize,
     /// Whether the databases make their writes durable; on, unless speed matters more than truth.
     pub fsync: bool,
     /// Rows: 1 is about ten thousand.
@@ -47,6 +53,7 @@ impl Default for SandboxOptions {
             pgbouncers: 1,
             haproxy: Age::New,
             haproxies: 1,
+            fronts: 1,
             fsync: true,
             scale: 1,
             base: None,
@@ -56,6 +63,12 @@ impl Default for SandboxOptions {
 }
 
 impl SandboxOptions {
+    /// The default for a kind of database.
+    pub fn of<K: Kind>() -> Self {
+        let (source_version, target_version) = K::VERSIONS;
+        Self { source_version, target_version, ..Self::default() }
+    }
+
     pub(crate) fn app_binary(&self) -> Result<PathBuf, SandboxError> {
         match &self.app_binary {
             Some(binary) => Ok(binary.clone()),

@@ -32,7 +32,8 @@ pub(crate) fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), Sandb
     fs::write(path, text).map_err(SandboxError::io(format!("write {}", path.display())))
 }
 
-fn give(path: &Path, mode: u32) -> Result<(), SandboxError> {
+/// Gives a file to the servers' user, with this mode.
+pub(crate) fn give(path: &Path, mode: u32) -> Result<(), SandboxError> {
     let doing = || SandboxError::io(format!("hand {} to the servers' user", path.display()));
     if let Some(id) = servant() {
         chown(path, Some(id), Some(id)).map_err(doing())?;

@@ -11,11 +11,11 @@ use std::{
 };
 
 use tokio::{sync::watch, task::JoinSet, time::timeout};
-use tokio_postgres::{Client, error::Severity};
 
 use super::{
-    SandboxError, db,
+    SandboxError, Shop,
     history::{self, Accepted, Overlap, Side},
+    shop,
 };
 use crate::clock;
 
@@ -89,11 +89,14 @@ impl ProbeHistory {
     ///
     /// # Errors
     /// When the table can't be read.
-    pub async fn resolve(&mut self, db: &Client) -> Result<(), SandboxError> {
-        let tokens: Vec<&str> = self.unknown.iter().map(|write| write.token.as_str()).collect();
-        let sql = "SELECT token FROM probe WHERE token = ANY($1)";
-        let rows = db.query(sql, &[&tokens]).await.map_err(SandboxError::database("read the probes' rows"))?;
-        let present: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    pub async fn resolve(&mut self, db: &dyn Shop) -> Result<(), SandboxError> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        let tokens: Vec<String> = self.unknown.iter().map(|write| format!("'{}'", write.token)).collect();
+        let sql = format!("SELECT token FROM probe WHERE token IN ({})", tokens.join(", "));
+        let rows = shop::column(db, &sql).await.map_err(|refusal| refusal.at("read the probes' rows"))?;
+        let present: HashSet<String> = rows.into_iter().collect();
         let (found, still) = std::mem::take(&mut self.unknown).into_iter().partition(|w| present.contains(&w.token));
         self.unknown = still;
         // It can have been committed at any time after it was sent.
@@ -134,7 +137,7 @@ struct Probe {
     url: String,
     name: String,
     keeps_connection: bool,
-    connection: Option<Client>,
+    connection: Option<Box<dyn Shop>>,
     start: Instant,
     found: Arc<Mutex<ProbeHistory>>,
 }
@@ -165,9 +168,9 @@ impl Probe {
         };
         let sql = format!("INSERT INTO probe (token, side) VALUES ('{token}', '{}')", self.side.word());
         let sent = self.start.elapsed();
-        let reply = match timeout(GIVE_UP, client.batch_execute(&sql)).await {
+        let reply = match timeout(GIVE_UP, client.run(&sql)).await {
             Ok(Ok(())) => Reply::Accepted,
-            Ok(Err(error)) if is_plain_error(&error) => Reply::Refused,
+            Ok(Err(refusal)) if refusal.sure => Reply::Refused,
             Ok(Err(_)) | Err(_) => Reply::Unknown,
         };
         if self.keeps_connection && !matches!(reply, Reply::Unknown) {
@@ -176,10 +179,10 @@ impl Probe {
         self.note(reply, sent, token);
     }
 
-    async fn client(&mut self) -> Option<Client> {
+    async fn client(&mut self) -> Option<Box<dyn Shop>> {
         match self.connection.take().filter(|client| !client.is_closed()) {
             Some(client) => Some(client),
-            None => timeout(GIVE_UP, db::open(&self.url)).await.ok()?.ok(),
+            None => timeout(GIVE_UP, shop::open(&self.url)).await.ok()?.ok(),
         }
     }
 
@@ -192,9 +195,4 @@ impl Probe {
             Reply::Refused => found.refused[usize::from(self.side == Side::Target)] += 1,
         }
     }
-}
-
-/// An ERROR ended the statement and rolled it back; a FATAL or a broken connection leaves the outcome open.
-fn is_plain_error(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
 }

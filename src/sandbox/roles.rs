@@ -8,7 +8,7 @@ pub const DATABASE: &str = "shop";
 /// A role of the sandbox's servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// The superuser `postgres`.
+    /// The superuser: `postgres`, or `root`.
     Superuser,
     /// `mover`: who moves a database where nobody is superuser, as on RDS. Owns the database and its tables.
     Mover,
@@ -21,7 +21,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The name that logs in.
+    /// The name that logs in to PostgreSQL.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Superuser => "postgres",
@@ -29,6 +29,14 @@ impl Role {
             Self::App => "app",
             Self::App2 => "app2",
             Self::PoolerAdmin => "pooler_admin",
+        }
+    }
+
+    /// The name that logs in to MySQL and MariaDB.
+    pub const fn mysql_name(self) -> &'static str {
+        match self {
+            Self::Superuser => "root",
+            other => other.name(),
         }
     }
 }
@@ -53,9 +61,14 @@ impl Passwords {
         hex::encode(&hash.finalize()[..12])
     }
 
-    /// A connection URL over loopback.
+    /// A connection URL to PostgreSQL over loopback.
     pub(crate) fn url(&self, role: Role, port: u16, database: &str) -> String {
         format!("postgres://{}:{}@127.0.0.1:{port}/{database}", role.name(), self.of(role))
+    }
+
+    /// The same to MySQL or MariaDB.
+    pub(crate) fn mysql_url(&self, role: Role, port: u16, database: &str) -> String {
+        format!("mysql://{}:{}@127.0.0.1:{port}/{database}", role.mysql_name(), self.of(role))
     }
 }
 
@@ -65,7 +78,7 @@ impl fmt::Debug for Passwords {
     }
 }
 
-/// SQL that makes the roles on a new server, as its superuser. The `mover` is set up the way RDS sets up its master
+/// SQL that makes the roles on a new PostgreSQL server, as its superuser. The `mover` is set up the way RDS sets up its master
 /// user: no superuser, but REPLICATION, CREATEROLE, and membership in the predefined roles.
 pub(crate) fn create_roles(passwords: &Passwords, major: u32) -> String {
     let login = |role: Role, attributes: &str| {

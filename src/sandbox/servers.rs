@@ -10,14 +10,14 @@ use std::{
     process::Command,
 };
 
-use super::SandboxError;
+use super::{SandboxError, mysql::find_server, server::Kind};
 
 /// A server program with its version, such as `[1, 26, 1]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Program {
     /// The version's numbers.
     pub version: Vec<u32>,
-    /// The program; for PostgreSQL the folder of its programs.
+    /// The program; for PostgreSQL the folder of its programs, for MySQL and MariaDB the basedir.
     pub path: PathBuf,
 }
 
@@ -26,6 +26,21 @@ impl Program {
     pub fn version_text(&self) -> String {
         self.version.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
     }
+
+    /// What of the version says which features it has: PostgreSQL 15, MySQL 9.7.
+    pub(crate) fn series_text(&self) -> String {
+        // From 10 on PostgreSQL has two numbers; the others have three.
+        self.version[..self.version.len().saturating_sub(1).max(1)]
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(".")
+    }
+
+    /// The same without points, as in `PG15_BIN` and `MYSQL97_BASEDIR`.
+    fn series(&self) -> Option<u32> {
+        self.series_text().replace('.', "").parse().ok()
+    }
 }
 
 /// All server programs found.
@@ -33,6 +48,10 @@ impl Program {
 pub struct Servers {
     /// PostgreSQL by major version; the path is the folder with `postgres`, `initdb`, `pg_dump`.
     pub postgres: BTreeMap<u32, Program>,
+    /// MySQL by version without points (97 is 9.7); the path is the basedir.
+    pub mysql: BTreeMap<u32, Program>,
+    /// MariaDB likewise (1011 is 10.11).
+    pub mariadb: BTreeMap<u32, Program>,
     /// PgBouncers, oldest first.
     pub pgbouncers: Vec<Program>,
     /// HAProxies, oldest first.
@@ -48,6 +67,8 @@ impl Servers {
         }));
         Self {
             postgres: find_postgres(&named),
+            mysql: find_basedirs(&named, "MYSQL", "mysqld"),
+            mariadb: find_basedirs(&named, "MARIADB", "mariadbd"),
             pgbouncers: find_all(&named, "PGBOUNCER_", "pgbouncer", "--version"),
             haproxies: find_all(&named, "HAPROXY_", "haproxy", "-v"),
         }
@@ -61,13 +82,13 @@ impl Servers {
         self.postgres.get(&major).ok_or_else(|| missing(&format!("PostgreSQL {major}"), &format!("PG{major}_BIN")))
     }
 
-    /// The PostgreSQL of the major version, or else the nearest one that is to be had.
+    /// The program of a version, or else the nearest one that is to be had.
     ///
     /// # Errors
-    /// When this machine has no PostgreSQL at all.
-    pub fn postgres_near(&self, major: u32) -> Result<&Program, SandboxError> {
-        let nearest = self.postgres.iter().min_by_key(|(found, _)| found.abs_diff(major));
-        nearest.map(|(_, program)| program).ok_or_else(|| missing("PostgreSQL", &format!("PG{major}_BIN")))
+    /// When this machine has none of the kind.
+    pub(crate) fn near<K: Kind>(&self, wanted: u32) -> Result<&Program, SandboxError> {
+        let nearest = K::programs(self).iter().min_by_key(|(version, _)| version.abs_diff(wanted));
+        nearest.map(|(_, program)| program).ok_or_else(|| missing(K::NAME, &K::variable(wanted)))
     }
 
     /// The newest or the oldest PgBouncer.
@@ -125,7 +146,8 @@ fn missing(program: &str, variables: &str) -> SandboxError {
 }
 
 fn names_a_server(key: &str) -> bool {
-    major_of(key).is_some() || key.starts_with("PGBOUNCER_") || key.starts_with("HAPROXY_")
+    let basedir = key.ends_with("_BASEDIR") && (key.starts_with("MYSQL") || key.starts_with("MARIADB"));
+    major_of(key).is_some() || basedir || key.starts_with("PGBOUNCER_") || key.starts_with("HAPROXY_")
 }
 
 /// `PG18_BIN` is the folder of PostgreSQL 18.
@@ -171,6 +193,25 @@ fn find_postgres(named: &BTreeMap<String, PathBuf>) -> BTreeMap<u32, Program> {
     found
 }
 
+/// Basedirs that are named, and where packages put theirs. MariaDB's packages call its server `mysqld` too.
+fn find_basedirs(named: &BTreeMap<String, PathBuf>, kind: &str, server: &str) -> BTreeMap<u32, Program> {
+    let named = named.iter().filter(|(key, _)| key.starts_with(kind) && key.ends_with("_BASEDIR"));
+    let packaged =
+        ["/usr", "/usr/local", "/usr/local/mysql", "/opt/homebrew", "/opt/homebrew/opt/mysql"].map(PathBuf::from);
+    let mut found = BTreeMap::new();
+    for path in named.map(|(_, folder)| folder.clone()).chain(packaged) {
+        let Some(text) = find_server(&path, server).and_then(|server| said_of(&server, "--version")) else { continue };
+        if (kind == "MARIADB") != text.contains("MariaDB") {
+            continue;
+        }
+        let program = parse_version(&text).map(|version| Program { version, path });
+        if let Some((series, program)) = program.and_then(|program| Some((program.series()?, program))) {
+            found.entry(series).or_insert(program);
+        }
+    }
+    found
+}
+
 fn find_all(named: &BTreeMap<String, PathBuf>, prefix: &str, name: &str, flag: &str) -> Vec<Program> {
     let named = named.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, path)| path.clone());
     let installed = search_path().chain(["/usr/sbin".into()]).map(|folder| folder.join(name));
@@ -191,14 +232,19 @@ fn search_path() -> impl Iterator<Item = PathBuf> {
 }
 
 fn version_of(program: &Path, flag: &str) -> Option<Vec<u32>> {
-    let output = Command::new(program).arg(flag).output().ok()?;
-    parse_version(&String::from_utf8_lossy(&output.stdout))
+    parse_version(&said_of(program, flag)?)
 }
 
-/// The first word that begins with a digit, up to what is not a number: "PgBouncer 1.26.1", "18.6 (Debian ...)".
+fn said_of(program: &Path, flag: &str) -> Option<String> {
+    let output = Command::new(program).arg(flag).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The first word that begins with a digit, up to what its packagers add: "PgBouncer 1.26.1", "18.6 (Debian ...)".
 fn parse_version(text: &str) -> Option<Vec<u32>> {
     let word = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-    let numbers: Vec<u32> = word.split(['.', '-']).map_while(|part| part.parse().ok()).collect();
+    let word = word.split('-').next()?;
+    let numbers: Vec<u32> = word.split('.').map_while(|part| part.parse().ok()).collect();
     (!numbers.is_empty()).then_some(numbers)
 }
 
@@ -211,7 +257,18 @@ mod tests {
         assert_eq!(parse_version("postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)"), Some(vec![15, 20]));
         assert_eq!(parse_version("PgBouncer 1.26.1\nlibevent 2.1.12-stable"), Some(vec![1, 26, 1]));
         assert_eq!(parse_version("HAProxy version 2.6.12-1+deb12u3 2025/10/03"), Some(vec![2, 6, 12]));
+        let mariadb = "/usr/sbin/mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)";
+        assert_eq!(parse_version(mariadb), Some(vec![10, 11, 19]));
+        assert_eq!(parse_version("/x/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))"), Some(vec![9, 7, 4]));
         assert_eq!(parse_version("command not found"), None);
+    }
+
+    #[test]
+    fn a_version_is_called_as_people_call_it() {
+        let program = |version: &[u32]| Program { version: version.to_vec(), path: PathBuf::new() };
+        assert_eq!((program(&[15, 20]).series_text(), program(&[15, 20]).series()), ("15".into(), Some(15)));
+        assert_eq!((program(&[9, 7, 4]).series_text(), program(&[9, 7, 4]).series()), ("9.7".into(), Some(97)));
+        assert_eq!(program(&[10, 11, 19]).series(), Some(1011));
     }
 
     #[test]

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use tokio_postgres::Client;
 
-use super::{SandboxError, WriteOutcome, WriteRequest, app::OUTCOME_HEADER, db, error::explain, write::write};
+use super::{SandboxError, Shop, WriteOutcome, WriteRequest, app::OUTCOME_HEADER, shop, write::write};
 
 /// How long a client waits for an answer. Longer than any write may ever have to wait, so that giving up is a finding.
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(60);
 
 pub(crate) enum Writer {
     Http { http: reqwest::Client, url: String },
-    Direct { url: String, connection: Option<Client> },
+    Direct { url: String, connection: Option<Box<dyn Shop>> },
 }
 
 impl Writer {
@@ -46,15 +45,15 @@ impl Writer {
     }
 }
 
-async fn write_direct(url: &str, connection: &mut Option<Client>, request: &WriteRequest) -> WriteOutcome {
+async fn write_direct(url: &str, connection: &mut Option<Box<dyn Shop>>, request: &WriteRequest) -> WriteOutcome {
     let client = match connection.take().filter(|client| !client.is_closed()) {
         Some(client) => client,
-        None => match db::open(url).await {
+        None => match shop::open(url).await {
             Ok(client) => client,
-            Err(error) => return WriteOutcome::Failed(format!("at connecting: {}", explain(&error))),
+            Err(refusal) => return WriteOutcome::Failed(format!("at connecting: {}", refusal.words)),
         },
     };
-    let outcome = write(&client, request, "direct").await;
+    let outcome = write(&*client, request, "direct").await;
     if outcome == WriteOutcome::Acknowledged {
         *connection = Some(client);
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Action, Description, Observation, StepError};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
-use crate::journal::{FailureKind, Move};
+use crate::journal::Move;
 use crate::plan::Plan;
 use crate::runbook::model::{Command, Program, UndoProgram};
 use crate::systems::pair::Heading;
@@ -28,7 +28,9 @@ impl Action for Command {
 
     async fn observe(&self, cx: &Context, _state: &RunState, of: &Move) -> Result<Observation, StepError> {
         let Some(program) = &self.observe else {
-            let message = format!("{} may or may not have run, and the runbook gives no `observe` for it", of.step);
+            let words = program::words(&self.apply.run);
+            let message =
+                format!("{} ({words}) may or may not have run, and the runbook gives no `observe` for it", of.step);
             return Ok(Observation::Unknown(message));
         };
         let outcome = program::run(HERE, "observe whether it is done", program, &variables(cx, of)).await?;
@@ -53,9 +55,7 @@ impl Action for Command {
                 Ok(json!({}))
             }
             UndoProgram::Nothing => Ok(json!({})),
-            UndoProgram::Irreversible => {
-                Err(StepError::told(FailureKind::Refused, "the runbook says that it can't be taken back", None))
-            }
+            UndoProgram::Irreversible => Err(super::irreversible(cx, of)),
         }
     }
 }

@@ -9,10 +9,12 @@ mod error;
 mod finalize;
 mod freeze;
 mod gating;
+mod leading;
 mod preflight;
 mod promote;
 mod prove;
 mod replicate;
+mod run_task;
 mod sequences;
 mod shift;
 mod sql;
@@ -33,7 +35,7 @@ use serde_json::{Value, json};
 
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
-use crate::journal::Move;
+use crate::journal::{FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::Step;
 use crate::systems::pair::Heading;
@@ -110,5 +112,12 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Finalize(step) => step,
         Step::Sql(step) => step,
         Step::Command(step) => step,
+        Step::RunTask(step) => step,
     }
+}
+
+/// A step of the author's that can't be taken back, met by a rollback.
+fn irreversible(cx: &Context, of: &Move) -> StepError {
+    let hint = format!("`pointsman rollback {} --to {}` keeps it, and ends the way back there", cx.run, of.step);
+    StepError::told(FailureKind::Refused, "the runbook says that it can't be taken back", Some(&hint))
 }

@@ -2,7 +2,6 @@
 //! other side. Writes flow already; what fails here holds the run.
 
 use super::StepError;
-use crate::endpoints;
 use crate::executor::context::Context;
 use crate::systems::pair::Heading;
 
@@ -13,7 +12,7 @@ pub async fn prove(cx: &Context, way: Heading) -> Result<String, String> {
     let (leaving, arriving) = (pair.leaving(way).to_owned(), pair.arriving(way).to_owned());
     let mut seen = Vec::new();
     for name in cx.plan.endpoints() {
-        let endpoint = endpoints::open(&cx.world, name).map_err(|error| words(error.into()))?;
+        let endpoint = cx.rig.endpoint(name).await.map_err(|error| words(error.into()))?;
         seen.push(endpoint.clients_follow(cx, &arriving).await.map_err(words)?);
     }
     if let Some(left) = cx.engine().sessions_left(cx, &leaving).await.map_err(words)? {

@@ -7,7 +7,7 @@ use super::{Action, Description, Observation, StepError};
 use crate::engine::{self, Engine};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
-use crate::journal::{FailureKind, Move};
+use crate::journal::Move;
 use crate::plan::Plan;
 use crate::runbook::model::{Sql, UndoSql};
 use crate::systems::pair::Heading;
@@ -36,14 +36,11 @@ impl Action for Sql {
         self.engine(cx).run_statements(cx, self, &self.run).await
     }
 
-    async fn undo(&self, cx: &Context, _state: &RunState, _of: &Move) -> Result<Value, StepError> {
+    async fn undo(&self, cx: &Context, _state: &RunState, of: &Move) -> Result<Value, StepError> {
         match &self.undo {
             UndoSql::Run(statements) => self.engine(cx).run_statements(cx, self, statements).await,
             UndoSql::Nothing => Ok(json!({})),
-            UndoSql::Irreversible => {
-                let hint = "undo it by hand, then `pointsman skip` does not apply: say `pointsman retry` after changing nothing else";
-                Err(StepError::told(FailureKind::Refused, "the runbook says that it can't be taken back", Some(hint)))
-            }
+            UndoSql::Irreversible => Err(super::irreversible(cx, of)),
         }
     }
 }

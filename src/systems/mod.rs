@@ -5,6 +5,7 @@ pub mod address;
 pub mod aws;
 pub mod comparison;
 pub mod haproxy;
+pub mod mysql;
 pub mod pair;
 pub mod pgbouncer;
 pub mod postgres;

@@ -5,10 +5,12 @@ use indexmap::IndexMap;
 use super::address::Address;
 use super::aws::{self, Access, Aws, Hubs};
 use super::haproxy::Balancer;
+use super::mysql;
+use super::mysql::Flavour;
 use super::postgres::Database;
 use super::traffic::Traffic;
 use super::{Certainty, DriverError, Result};
-use crate::runbook::model::{Alb, AwsPlace, Haproxy, Name, Observe, Pgbouncer, Postgres, Redirect, System};
+use crate::runbook::model::{Alb, AwsPlace, Haproxy, HaproxyTcp, Name, Observe, Pgbouncer, Postgres, Redirect, System};
 use crate::secret;
 
 /// The systems of one plan. Clones share what was opened to AWS.
@@ -41,7 +43,20 @@ impl World {
 
     /// Where poolers and applications reach a database: its `address`, else what its URL says.
     pub fn address(&self, name: &str) -> Result<Address> {
-        self.postgres(name)?.address()
+        match self.systems.get(name) {
+            Some(System::Mysql(_) | System::Mariadb(_)) => self.mysql(name)?.address(),
+            _ => self.postgres(name)?.address(),
+        }
+    }
+
+    /// The MySQL or MariaDB server of this name.
+    pub fn mysql(&self, name: &str) -> Result<mysql::Database> {
+        let (flavour, spec) = match self.systems.get(name) {
+            Some(System::Mysql(spec)) => (Flavour::Mysql, spec),
+            Some(System::Mariadb(spec)) => (Flavour::Mariadb, spec),
+            other => return Err(Self::wrong(name, "mysql or mariadb", other)),
+        };
+        Ok(mysql::Database { name: name.to_owned(), flavour, spec: spec.clone() })
     }
 
     /// The pooler of this name.
@@ -83,6 +98,14 @@ impl World {
         let aws = self.aws(name, access).await?;
         let aws = if urgent { aws.urgent() } else { aws };
         Ok(Box::new(aws::alb::Alb::new(name.to_owned(), self.alb(name)?, aws, planned.cloned())))
+    }
+
+    /// The load balancer of connections of this name.
+    pub fn haproxy_tcp(&self, name: &str) -> Result<HaproxyTcp> {
+        match self.systems.get(name) {
+            Some(System::HaproxyTcp(spec)) => haproxy_tcp(name, spec.clone()),
+            other => Err(Self::wrong(name, "haproxy-tcp", other)),
+        }
     }
 
     /// The clients of a system of AWS. With [`Access::ReadOnly`] they can't change anything.
@@ -151,6 +174,14 @@ fn alb(name: &str, mut spec: Alb) -> Result<Alb> {
     }
     if let Observe::Http(http) = &mut spec.observe {
         http.url = plain(name, &http.url)?;
+    }
+    Ok(spec)
+}
+
+fn haproxy_tcp(name: &str, mut spec: HaproxyTcp) -> Result<HaproxyTcp> {
+    let servers = spec.source.iter_mut().chain(&mut spec.target);
+    for text in spec.sockets.iter_mut().chain([&mut spec.frontend, &mut spec.backend]).chain(servers) {
+        *text = plain(name, text)?;
     }
     Ok(spec)
 }

@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Config, config::Host};
 
 /// The application's role and password on the given servers and in their pooler.
 const APP: &str = "pointsman_test_app";
-const SCHEMA: &str = include_str!("../../src/sandbox/schema.sql");
+const SCHEMA: &str = include_str!("../../src/sandbox/postgres/schema.sql");
 const ACCOUNTS: &str =
     "INSERT INTO accounts (name, code) SELECT 'account ' || i, 'c' || i FROM generate_series(1, 1000) i";
 

@@ -16,6 +16,7 @@ mod failures;
 mod gates;
 mod given;
 mod haproxy;
+mod mysql;
 mod pgbouncer;
 mod preflight;
 mod prometheus;

@@ -20,7 +20,7 @@ fn version_of(program: &str, option: &str) -> Result<String, Box<dyn Error>> {
 
 #[test]
 fn every_named_server_runs_and_is_what_its_name_says() -> Result<(), Box<dyn Error>> {
-    let (mut postgres, mut poolers, mut balancers) = (0, 0, 0);
+    let (mut postgres, mut basedirs, mut poolers, mut balancers) = (0, 0, 0, 0);
     for (name, path) in servers()? {
         let major =
             name.strip_prefix("PG").and_then(|rest| rest.strip_suffix("_BIN")).and_then(|n| n.parse::<u8>().ok());
@@ -28,6 +28,16 @@ fn every_named_server_runs_and_is_what_its_name_says() -> Result<(), Box<dyn Err
             let version = version_of(&format!("{path}/postgres"), "--version")?;
             assert!(version.contains(&format!("PostgreSQL) {major}.")), "{name} is {version}");
             postgres += 1;
+        } else if let Some((kind, version)) = name
+            .strip_suffix("_BASEDIR")
+            .and_then(|name| name.split_at_checked(name.find(|c: char| c.is_ascii_digit())?))
+        {
+            let server = if kind == "MYSQL" { "mysqld" } else { "mariadbd" };
+            let said = version_of(&format!("{path}/sbin/{server}"), "--version")?;
+            assert_eq!(said.contains("MariaDB"), kind == "MARIADB", "{name} is {said}");
+            let found = said.split("Ver ").nth(1).unwrap_or_default().replace('.', "");
+            assert!(found.starts_with(version), "{name} is {said}");
+            basedirs += 1;
         } else if name.starts_with("PGBOUNCER_") {
             assert!(version_of(&path, "--version")?.starts_with("PgBouncer "), "{name}");
             poolers += 1;
@@ -36,6 +46,7 @@ fn every_named_server_runs_and_is_what_its_name_says() -> Result<(), Box<dyn Err
             balancers += 1;
         }
     }
-    assert!(postgres >= 1 && poolers == 2 && balancers == 2, "{postgres} {poolers} {balancers}");
+    let counts = (postgres, basedirs, poolers, balancers);
+    assert!(postgres >= 1 && basedirs >= 2 && poolers == 2 && balancers == 2, "{counts:?}");
     Ok(())
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::carried;
 use super::freeze::{fencing, known_open, planned_fencing, planned_open};
+use super::slots;
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
@@ -31,6 +32,7 @@ pub(super) fn describe(plan: &Plan, way: Heading) -> Lines {
         apply.push((subscriber.to_owned(), wait.trim_end().to_owned()));
     }
     let (leaving, arriving) = (pair.leaving(way), pair.arriving(way));
+    apply.push((arriving.to_owned(), stream::set_mark(way.opposite())));
     let (leave, arrive) = (planned_open(plan, leaving), planned_open(plan, arriving));
     let fencing = planned_fencing(plan, leaving, &leave);
     let sequences = plan.choices.sequences.as_slice();
@@ -52,6 +54,7 @@ pub(super) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
 pub(super) async fn arm(cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
     let pair = cx.pair()?;
     let (leave, arrive) = (cx.rig.postgres(pair.leaving(of.way)).await?, cx.rig.postgres(pair.arriving(of.way)).await?);
+    slots::same(cx, state, of).await?;
     let origin = stream::subscription(&arrive, of.way).await?.map(|found| found.origin());
     let sequences = catalog::sequences(&leave, &cx.plan.choices.schemas).await?;
     let note = json!({ "origin": origin, "sequences": sequences });

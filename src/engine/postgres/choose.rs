@@ -23,6 +23,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         tables: catalog::tables(&source, &schemas).await?,
         sequences: catalog::sequences(&source, &schemas).await?,
         schemas,
+        mysql: None,
     })
 }
 
@@ -44,5 +45,6 @@ async fn look(session: &Session, wanted: Fence) -> Result<SideChoices, DriverErr
         system_identifier: identity.system_identifier,
         database: identity.database,
         role: identity.role,
+        mysql: None,
     })
 }

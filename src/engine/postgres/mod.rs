@@ -14,6 +14,7 @@ mod prove;
 mod query;
 mod replicate;
 mod sequences;
+mod slots;
 mod statements;
 mod verify;
 

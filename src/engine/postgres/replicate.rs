@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::freeze::{fencing, planned_fencing, planned_open};
+use super::slots;
 use crate::clock;
 use crate::engine::Outcome;
 use crate::executor::context::{Context, remembered};
@@ -50,6 +51,7 @@ impl Replication<'_> {
         }
         apply.push((target.clone(), "ANALYZE".into()));
         apply.push((source.clone(), stream::create_subscription(Heading::Back, connection, false)));
+        apply.push((source.clone(), stream::set_mark(Heading::Forth)));
         let dropped = |heading: Heading| format!("DROP SUBSCRIPTION {}", heading.stream());
         let publications =
             |heading: Heading| format!("DROP PUBLICATION {}, {}", heading.stream(), stream::token_publication(heading));
@@ -101,6 +103,7 @@ impl Replication<'_> {
         self.subscribe(cx, &source, &target, Heading::Back).await?;
         await_worker(cx, &target, Heading::Forth).await?;
         await_worker(cx, &source, Heading::Back).await?;
+        slots::mark(cx, of, Heading::Forth).await?;
         Ok(json!({ "tables": cx.plan.choices.tables.len(), "seconds": began.elapsed().as_secs_f64() }))
     }
 

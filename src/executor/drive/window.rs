@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Drive, DriveError};
 use crate::clock;
 use crate::executor::context::remembered;
+use crate::executor::decide::ATTEMPTS_COMMITTED;
 use crate::executor::guard::Guard;
 use crate::journal::{Act, Durability, Event, Failure, FailureKind, JournalError, Move};
 use crate::runbook::model::Step;
@@ -64,34 +65,73 @@ impl Drive {
         Duration::try_from(ended.duration_since(began)).unwrap_or_default().as_secs_f64() * 1000.0
     }
 
-    /// The journal can't be written. Before the commit point the window is left all the same: its intent is journaled,
-    /// so that whoever goes on does it again, with a record. Behind it only a recorded executor may go on.
+    /// The journal can't be written, and the window is left all the same, so that writes do not wait for it. Before the
+    /// commit point it is taken back, and behind it finished: the freeze's intent, and the commit entry, stand in the
+    /// journal for what is done here without a record. Whoever goes on later does it again, with one.
     pub(super) async fn leave_unrecorded(&mut self, error: JournalError) -> DriveError {
         let known = self.catch_up().is_ok();
         let Some(passage) = self.state.passage.clone() else { return error.into() };
         // Nobody knows whether an entry stands whose writing failed.
-        if passage.committed || self.committing || !known {
+        if self.committing || !known {
             let words = "WRITES WAIT: the window was not left, since the commit point may be behind it";
             return DriveError::Unrecorded(error, words.into());
         }
-        let plan = Arc::clone(&self.state.plan);
-        let inside = plan.window().map(|(window, _)| plan.inside(window)).into_iter().flatten();
-        for position in inside.collect::<Vec<_>>().into_iter().rev() {
-            let step = &plan.steps[position];
-            if !self.state.steps[position].on(passage.way).may_have_effect() {
-                continue;
-            }
-            let of = Move { step: step.id.clone(), act: Act::Undo, way: passage.way };
-            if let Err(failed) = self.hands.act(&self.cx, &self.state, &step.step, &of).await {
-                let message = failed.into_failure().message;
-                return DriveError::Unrecorded(error, format!("WRITES WAIT: the window could not be left: {message}"));
+        let left = if passage.committed { self.finish(passage.way).await } else { self.take_back(passage.way).await };
+        DriveError::Unrecorded(error, left.unwrap_or_else(|reason| format!("WRITES WAIT: {reason}")))
+    }
+
+    async fn take_back(&mut self, way: Heading) -> Result<String, String> {
+        for position in self.inside().into_iter().rev() {
+            if self.state.steps[position].on(way).may_have_effect() {
+                let undone = self.unrecorded(position, Act::Undo, way).await;
+                undone.map_err(|message| format!("the window could not be left: {message}"))?;
             }
         }
-        let side = if passage.way == Heading::Forth { "source" } else { "target" };
-        DriveError::Unrecorded(
-            error,
-            format!("The window was left before its commit point: writes go on at the {side}"),
-        )
+        let side = if way == Heading::Forth { "source" } else { "target" };
+        Ok(format!("The window was left before its commit point: writes go on at the {side}"))
+    }
+
+    /// Only what can be repeated: a program or a statement of the author's would run twice.
+    async fn finish(&mut self, way: Heading) -> Result<String, String> {
+        let plan = Arc::clone(&self.state.plan);
+        let repeatable = |position: &usize| matches!(plan.steps[*position].step, Step::Promote(_) | Step::Switch(_));
+        let inside = self.inside();
+        let last = inside.iter().rposition(repeatable).map_or(0, |at| at + 1);
+        for position in inside.into_iter().take(last) {
+            if self.state.steps[position].on(way).is_settled() {
+                continue;
+            }
+            if !repeatable(&position) {
+                return Err(format!("{} comes next, which is not run without a record", plan.steps[position].id));
+            }
+            for attempt in 1.. {
+                self.back_off(attempt).await;
+                match self.unrecorded(position, Act::Apply, way).await {
+                    Ok(()) => break,
+                    Err(message) if attempt >= ATTEMPTS_COMMITTED => {
+                        return Err(format!("{} failed behind the commit point: {message}", plan.steps[position].id));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        drop(self.alert_guard(false).await);
+        let side = if way == Heading::Forth { "target" } else { "source" };
+        Ok(format!("The window was finished behind its commit point: writes go on at the {side}"))
+    }
+
+    async fn unrecorded(&self, position: usize, act: Act, way: Heading) -> Result<(), String> {
+        let plan = Arc::clone(&self.state.plan);
+        let step = &plan.steps[position];
+        let of = Move { step: step.id.clone(), act, way };
+        let done = self.hands.act(&self.cx, &self.state, &step.step, &of).await;
+        done.map(drop).map_err(|error| error.into_failure().message)
+    }
+
+    /// Positions of the window's steps.
+    fn inside(&self) -> Vec<usize> {
+        let plan = &self.state.plan;
+        plan.window().map(|(window, _)| plan.inside(window)).into_iter().flatten().collect()
     }
 
     /// Tells the guard that writes are about to wait, or that they go on.

@@ -93,6 +93,7 @@ pub const IDS: &[&str] = &[
     "settings-meaning",
     "settings-of-roles",
     "settings-tuning",
+    "slot-privilege",
     "standby",
     "subscription-privilege",
     "superuser-sessions",

@@ -9,7 +9,7 @@ use crate::systems::postgres::survey::{LoginRole, Survey};
 pub(super) fn judge(input: &PreflightInput) -> Vec<Finding> {
     let mut findings = Vec::new();
     for side in input.sides() {
-        findings.extend([replicate(side), create(side), own(side, input), origins(side), monitor(side)]);
+        findings.extend([replicate(side), create(side), own(side, input), origins(side), slots(side), monitor(side)]);
     }
     findings.extend([fence(input), end_sessions(input), sequences(input)]);
     findings
@@ -85,6 +85,21 @@ fn origins(side: &Survey) -> Finding {
     check.warn("our role may not read replication origins", detail, vec![grant])
 }
 
+fn slots(side: &Survey) -> Finding {
+    let check = Check {
+        id: "slot-privilege",
+        system: &side.system,
+        why: "A slot that was lost and made again goes on behind a gap, and no token can tell: the window looks whether it \
+              is still the one that was marked.",
+    };
+    if side.role.marks_slots {
+        return check.pass("our role may mark a slot", "pg_stat_reset_replication_slot can be called.");
+    }
+    let grant = format!("GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_reset_replication_slot(text) TO {};", who(side));
+    let detail = "pg_stat_reset_replication_slot may not be called: only `verify` finds such a gap.";
+    check.warn("our role may not mark a slot", detail, vec![grant])
+}
+
 fn monitor(side: &Survey) -> Finding {
     let check = Check {
         id: "monitor-privilege",
@@ -114,8 +129,8 @@ pub(super) fn fenced(input: &PreflightInput) -> impl Iterator<Item = &LoginRole>
 /// Whether the fence is the database's connection limit.
 fn by_database(input: &PreflightInput) -> bool {
     match input.wanted.fence {
-        Fence::Database => true,
-        Fence::Roles => false,
+        Fence::Database | Fence::ReadOnly => true,
+        Fence::Roles | Fence::Accounts => false,
         Fence::Auto => input.source.role.superuser,
     }
 }
@@ -261,6 +276,8 @@ mod tests {
         );
         let origins = judged("origin-privilege", "target", |input| input.target.role.reads_origins = false);
         assert_eq!(origins.level, Level::Warn);
+        let slots = judged("slot-privilege", "source", |input| input.source.role.marks_slots = false);
+        assert_eq!(slots.level, Level::Warn);
         let monitor = judged("monitor-privilege", "source", |input| input.source.role.sees_sessions = false);
         assert_eq!((monitor.level, monitor.mend[0].as_str()), (Level::Warn, r#"GRANT pg_monitor TO "pointsman";"#));
         let sequences = judged("sequence-privilege", "source", |input| {

@@ -162,6 +162,7 @@ fn survey(system: &str, version: i64, identifier: &str) -> Survey {
             create_role: true,
             creates_in_database: true,
             reads_origins: true,
+            marks_slots: true,
             reads_control: true,
             reads_wal: true,
             reads_hba: true,

@@ -4,6 +4,7 @@
 //! poisoned place, or that may follow from one, are not told.
 
 mod aws;
+mod endpoints;
 mod names;
 mod order;
 mod values;
@@ -20,8 +21,10 @@ pub(super) fn validate(runbook: &Runbook, source: &Source, places: &Places, pois
     aws::check(&mut check);
     names::check(&mut check);
     values::check(&mut check);
+    endpoints::values(&mut check);
     if !check.is_poisoned_below("/steps") {
         order::check(&mut check);
+        endpoints::order(&mut check);
     }
     check.found
 }
@@ -95,6 +98,13 @@ impl<'a> Check<'a> {
             _ if self.runbook.systems.values().any(|system| system.kind() == "alb") => "alb",
             _ => "haproxy",
         };
+        self.system(path, name, kind);
+    }
+
+    /// Looks a database up, of whatever kind.
+    fn database(&mut self, path: &str, name: &str) {
+        let kind = self.runbook.systems.get(name).map(System::kind);
+        let kind = kind.filter(|kind| matches!(*kind, "mysql" | "mariadb")).unwrap_or("postgres");
         self.system(path, name, kind);
     }
 

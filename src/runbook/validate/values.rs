@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Check;
 use crate::runbook::mask::holds_password;
 use crate::runbook::model::{
-    Gate, GateRules, Haproxy, HttpGate, Pgbouncer, Postgres, Program, Redirect, Replicate, ReplicationLag, Shift, Sql,
-    Step, System, TimeWindow, UndoProgram, UndoSql, Window,
+    Gate, GateRules, Haproxy, HaproxyTcp, HttpGate, Mysql, Pgbouncer, Postgres, Program, Redirect, Replicate,
+    ReplicationLag, Shift, Sql, Step, System, TimeWindow, UndoProgram, UndoSql, Window,
 };
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -20,9 +20,12 @@ pub(super) fn check(check: &mut Check<'_>) {
         let path = format!("/systems/{name}/{}", system.kind());
         match system {
             System::Postgres(system) => postgres(check, &path, system),
+            System::Mysql(system) | System::Mariadb(system) => mysql(check, &path, system),
             System::Pgbouncer(system) => pgbouncer(check, &path, name, system),
             System::Haproxy(system) => haproxy(check, &path, system),
             System::Alb(system) => super::aws::alb(check, &path, system),
+            System::HaproxyTcp(system) => haproxy_tcp(check, &path, system),
+            _ => {}
         }
     }
     for (name, gate) in &runbook.gates {
@@ -39,6 +42,17 @@ fn postgres(check: &mut Check<'_>, path: &str, system: &Postgres) {
     database_url(check, &format!("{path}/url"), &system.url, true);
     if let Some(url) = &system.replication_url {
         database_url(check, &format!("{path}/replication-url"), url, true);
+    }
+    if let Some(address) = &system.address {
+        host_and_port(check, &format!("{path}/address"), address);
+    }
+}
+
+fn mysql(check: &mut Check<'_>, path: &str, system: &Mysql) {
+    for (key, url) in [("url", Some(&system.url)), ("replication-url", system.replication_url.as_ref())] {
+        if let Some(url) = url {
+            server_url(check, &format!("{path}/{key}"), url, MYSQL, false);
+        }
     }
     if let Some(address) = &system.address {
         host_and_port(check, &format!("{path}/address"), address);
@@ -86,18 +100,33 @@ fn of_redirect(check: &mut Check<'_>, path: &str, redirect: &Redirect) {
 }
 
 fn haproxy(check: &mut Check<'_>, path: &str, system: &Haproxy) {
-    for (key, list) in [("sockets", &system.sockets), ("from", &system.from), ("to", &system.to)] {
-        if list.is_empty() {
-            let path = format!("{path}/{key}");
-            check.error(&path, "empty-list", &format!("`{key}` names nothing"), "name at least one");
-        }
+    balancer(check, path, &system.sockets, [("from", &system.from), ("to", &system.to)]);
+}
+
+fn haproxy_tcp(check: &mut Check<'_>, path: &str, system: &HaproxyTcp) {
+    balancer(check, path, &system.sockets, [("source", &system.source), ("target", &system.target)]);
+    if system.maxconn == Some(0) {
+        let message = "with a `maxconn` of 0 no connection would ever be let in again";
+        check.error(&format!("{path}/maxconn"), "zero", message, "write the frontend's limit, or leave it out");
     }
-    for (n, socket) in system.sockets.iter().enumerate().filter(|(_, socket)| !socket.starts_with('/')) {
+}
+
+/// Sockets of a load balancer, and the servers of its two sides.
+fn balancer(check: &mut Check<'_>, path: &str, sockets: &[String], sides: [(&str, &Vec<String>); 2]) {
+    let empty =
+        [("sockets", sockets.is_empty()), (sides[0].0, sides[0].1.is_empty()), (sides[1].0, sides[1].1.is_empty())];
+    for (key, _) in empty.into_iter().filter(|(_, empty)| *empty) {
+        let path = format!("{path}/{key}");
+        check.error(&path, "empty-list", &format!("`{key}` names nothing"), "name at least one");
+    }
+    for (n, socket) in sockets.iter().enumerate().filter(|(_, socket)| !socket.starts_with('/')) {
         host_and_port(check, &format!("{path}/sockets/{n}"), socket);
     }
-    for (n, server) in system.to.iter().enumerate().filter(|(_, server)| system.from.contains(server)) {
+    let [(first, from), (second, to)] = sides;
+    for (n, server) in to.iter().enumerate().filter(|(_, server)| from.contains(server)) {
         let message = format!("traffic would move from `{server}` to `{server}`");
-        check.error(&format!("{path}/to/{n}"), "same-server", &message, "name it in `from` or in `to`");
+        let remedy = format!("name it in `{first}` or in `{second}`");
+        check.error(&format!("{path}/{second}/{n}"), "same-server", &message, &remedy);
     }
 }
 
@@ -117,8 +146,20 @@ fn filled(text: &str) -> String {
     filled + rest
 }
 
+/// Schemes of a URL, and what it must look like.
+type Shape = ([&'static str; 2], &'static str);
+const POSTGRES: Shape = (
+    ["postgresql", "postgres"],
+    "write `postgresql://user@host:5432/database`, or a reference such as `${env:SOURCE_URL}`",
+);
+const MYSQL: Shape =
+    (["mysql", "mariadb"], "write `mysql://user@host:3306/schema`, or a reference such as `${env:SOURCE_URL}`");
+
 fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: bool) {
-    const SHAPE: &str = "write `postgresql://user@host:5432/database`, or a reference such as `${env:SOURCE_URL}`";
+    server_url(check, path, text, POSTGRES, needs_database);
+}
+
+fn server_url(check: &mut Check<'_>, path: &str, text: &str, (schemes, shape): Shape, needs_database: bool) {
     if holds_password(text) {
         literal_password(check, path);
     }
@@ -127,19 +168,19 @@ fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: b
     }
     let url = match url::Url::parse(&filled(text)) {
         Ok(url) => url,
-        Err(error) => return check.error(path, "bad-url", &format!("this is not a URL: {error}"), SHAPE),
+        Err(error) => return check.error(path, "bad-url", &format!("this is not a URL: {error}"), shape),
     };
-    if !matches!(url.scheme(), "postgresql" | "postgres") {
+    if !schemes.contains(&url.scheme()) {
         let message = format!("`{}:` is not how a database's URL begins", url.scheme());
-        check.error(path, "bad-url", &message, SHAPE);
+        check.error(path, "bad-url", &message, shape);
     } else if url.host_str().is_none_or(str::is_empty) {
-        check.error(path, "bad-url", "this URL names no host", SHAPE);
+        check.error(path, "bad-url", "this URL names no host", shape);
     } else if needs_database && url.path().trim_matches('/').is_empty() {
-        check.error(path, "bad-url", "this URL names no database", SHAPE);
+        check.error(path, "bad-url", "this URL names no database", shape);
     }
 }
 
-fn host_and_port(check: &mut Check<'_>, path: &str, text: &str) {
+pub(super) fn host_and_port(check: &mut Check<'_>, path: &str, text: &str) {
     if has_reference(text) {
         return;
     }

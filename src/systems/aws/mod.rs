@@ -8,9 +8,14 @@ pub mod account;
 pub mod alb;
 pub mod calls;
 mod client;
+pub mod cloud_map;
+pub mod ecs;
 mod error;
+pub mod parameters;
 mod permissions;
 mod readonly;
+pub mod route53;
+pub mod secrets_manager;
 mod throttle;
 
 pub use account::Identity;

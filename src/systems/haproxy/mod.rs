@@ -1,6 +1,7 @@
 //! HAProxy 2.6 and newer, by its runtime socket. A [`Balancer`] is all nodes with the same backend; weights are written
 //! to every node and read back from every node, since a reload of a node resets them.
 
+mod front;
 mod socket;
 mod stats;
 mod traffic;
@@ -10,6 +11,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 pub use crate::systems::traffic::Observed;
+pub use front::{Front, FrontNow, Open, can_hold};
 pub use stats::{NodeStats, ServerStat, Traffic, observed};
 pub use weights::{WEIGHT_MAX, Weights};
 

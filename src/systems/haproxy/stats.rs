@@ -75,12 +75,15 @@ fn odd(answer: &str) -> String {
 
 /// The table without the `# pxname,` it begins with.
 fn servers(backend: &str, table: &str) -> Result<Vec<ServerStat>, String> {
-    let mut lines = table.lines();
-    let columns: HashMap<&str, usize> =
-        lines.next().unwrap_or_default().split(',').enumerate().map(|(at, name)| (name, at + 1)).collect();
-    let rows = lines.map(|line| line.split(',').collect::<Vec<_>>());
+    let columns = columns_of(table);
+    let rows = table.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
     let ours = rows.filter(|row| row.first() == Some(&backend));
     ours.map(|row| server(&row, &columns).ok_or_else(|| odd(&row.join(",")))).collect()
+}
+
+/// Where each column stands, by the table's first line.
+pub(super) fn columns_of(table: &str) -> HashMap<&str, usize> {
+    table.lines().next().unwrap_or_default().split(',').enumerate().map(|(at, name)| (name, at + 1)).collect()
 }
 
 fn server(row: &[&str], columns: &HashMap<&str, usize>) -> Option<ServerStat> {

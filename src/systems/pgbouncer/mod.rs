@@ -88,6 +88,12 @@ impl Pooler {
         self.everywhere("look at", Instance::entry).await
     }
 
+    /// Clients that wait for a connection to the database, on all instances.
+    pub async fn clients_waiting(&self) -> Result<u64> {
+        let pools = self.everywhere("read the pools of", Instance::pools).await?;
+        Ok(pools.iter().map(|pools| pools.clients_waiting).sum())
+    }
+
     /// What each instance waits after a failed login, to be put back later.
     pub async fn login_retries(&self) -> Result<Vec<Span>> {
         self.everywhere("read the settings of", Instance::login_retry).await

@@ -2,6 +2,8 @@
 //! set by the `publish` option of its publication, a single catalog change that takes effect at an exact place of the
 //! publisher's write-ahead log: like points on a railway. A stream that is switched off still carries its token table.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Session, ident, literal};
 use crate::systems::pair::Heading;
 use crate::systems::{Certainty, Result};
@@ -125,6 +127,75 @@ pub async fn subscription(session: &Session, heading: Heading) -> Result<Option<
     }))
 }
 
+/// What tells a slot from one that was made again in its name, behind a gap. A slot has no date of birth, but its
+/// statistics have one once they were reset, which we do; a new slot's have none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SlotMark {
+    /// When the slot's statistics were reset; nothing where we may not do that.
+    pub stamp: Option<String>,
+    /// When the server last lost all its statistics, which a crash does to it: the stamp is lost with them.
+    pub statistics_since: Option<String>,
+    /// The server's timeline: another one after a failover to a standby.
+    pub timeline: String,
+}
+
+/// What a slot that is not the one of before says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotChange {
+    /// It is the same one.
+    None,
+    /// The server has crashed and lost the stamp; the slot was most likely kept.
+    Crashed,
+    /// It was made again, or somebody reset its statistics.
+    MadeAgain,
+    /// Its server is another one since.
+    Promoted,
+}
+
+impl SlotMark {
+    /// What has become of the slot that had this mark.
+    #[must_use]
+    pub fn compare(&self, now: &Self) -> SlotChange {
+        if self.timeline != now.timeline {
+            SlotChange::Promoted
+        } else if self.stamp.is_none() || self.stamp == now.stamp {
+            SlotChange::None
+        } else if self.statistics_since == now.statistics_since {
+            SlotChange::MadeAgain
+        } else {
+            SlotChange::Crashed
+        }
+    }
+}
+
+/// Reads a slot's mark on its publisher.
+pub async fn slot_mark(publisher: &Session, heading: Heading) -> Result<SlotMark> {
+    const MARK: &str = "SELECT (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_replication_slots \
+        WHERE slot_name = $1), (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_archiver), \
+        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)";
+    let rows = publisher.rows("look at its slot", MARK, &[&heading.stream()]).await?;
+    let row = &rows[0];
+    Ok(SlotMark { stamp: row.get(0), statistics_since: row.get(1), timeline: row.get(2) })
+}
+
+/// The statement that marks a slot, if our role may.
+#[must_use]
+pub fn set_mark(heading: Heading) -> String {
+    // In a block of its own: what is not allowed is refused as soon as a plain statement names it.
+    format!(
+        "DO $$ BEGIN IF has_function_privilege('pg_stat_reset_replication_slot(text)', 'EXECUTE') THEN PERFORM \
+         pg_stat_reset_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {}; END IF; END $$",
+        literal(heading.stream())
+    )
+}
+
+/// Marks a slot anew and reads the mark.
+pub async fn mark_slot(publisher: &Session, heading: Heading) -> Result<SlotMark> {
+    publisher.batch("mark its slot", &set_mark(heading)).await?;
+    slot_mark(publisher, heading).await
+}
+
 /// Drops a subscription, its slot too when the publisher can be reached; repeatable.
 pub async fn drop_subscription(session: &Session, heading: Heading) -> Result<()> {
     let Some(found) = subscription(session, heading).await? else { return Ok(()) };
@@ -158,4 +229,26 @@ pub async fn drop_publisher(session: &Session, heading: Heading) -> Result<()> {
         .await?;
     let sql = format!("DROP PUBLICATION IF EXISTS {}, {}", heading.stream(), token_publication(heading));
     session.batch("drop its publications", &sql).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(stamp: Option<&str>, since: &str, timeline: &str) -> SlotMark {
+        let text = str::to_owned;
+        SlotMark { stamp: stamp.map(text), statistics_since: Some(since.into()), timeline: timeline.into() }
+    }
+
+    #[test]
+    fn a_slot_that_was_made_again_is_another_one() {
+        let known = mark(Some("5"), "1", "00000001");
+        assert_eq!(known.compare(&known), SlotChange::None);
+        assert_eq!(known.compare(&mark(None, "1", "00000001")), SlotChange::MadeAgain);
+        assert_eq!(known.compare(&mark(Some("9"), "1", "00000001")), SlotChange::MadeAgain);
+        assert_eq!(known.compare(&mark(None, "7", "00000001")), SlotChange::Crashed);
+        assert_eq!(known.compare(&mark(Some("5"), "1", "00000002")), SlotChange::Promoted);
+        let unmarked = mark(None, "1", "00000001");
+        assert_eq!(unmarked.compare(&mark(Some("9"), "1", "00000001")), SlotChange::None, "nothing is known");
+    }
 }

@@ -37,6 +37,7 @@ pub mod visitors;
 mod account;
 mod alb;
 mod book;
+mod endpoints;
 mod harness;
 mod health;
 mod killing;

@@ -250,24 +250,15 @@ async fn a_journal_that_fails_inside_the_window_is_no_reason_to_keep_writes_wait
     let scene = Scene::new().await;
     let load = scene.load(RATE);
     load.flows().await;
-    let mut command = scene.command(&scene.run_words());
-    let run = command.env(halt::STOP_AT, "done:window").spawn().unwrap();
-    let stopped = pid(&run);
-    until("it stops itself", || process_state(stopped) == Some('T')).await;
+    let (run, store) = armed(&scene, &[]).await;
     // From the freeze's outcome on, the store refuses entries; the intent still goes in.
-    let store = rusqlite::Connection::open(scene.journal.path()).unwrap();
-    store
-        .execute_batch(
-            "CREATE TRIGGER full BEFORE INSERT ON entries WHEN new.body LIKE '%\"type\":\"done\"%freeze%' \
-             BEGIN SELECT raise(ABORT, 'disk full'); END",
-        )
-        .unwrap();
-    signal(stopped, Signal::CONT);
+    refuse(&store, "new.body LIKE '%\"type\":\"done\"%freeze%'");
+    signal(pid(&run), Signal::CONT);
     let failed = ended(run).await;
     assert_eq!(failed.code, 1, "{failed:?}\n{}", scene.story());
     assert!(failed.says("writes go on at the source"), "{failed:?}");
     load.flows().await;
-    store.execute_batch("DROP TRIGGER full").unwrap();
+    allow(&store);
     scene.guard_gone().await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(scene.state().writer, Writer::Source);
@@ -281,4 +272,79 @@ async fn a_journal_that_fails_inside_the_window_is_no_reason_to_keep_writes_wait
     let mut seen = load.stop().await;
     assert_eq!(scene.audit(&mut seen, Side::Source, 2).await, 0, "{:?}", seen.errors());
     seen.assert_within_budget(&scene);
+}
+
+/// Behind the commit point the way leads forward, and the commit entry is all that it needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_fails_behind_the_commit_point_does_not_keep_writes_waiting_either() {
+    let scene = Scene::new().await;
+    let load = scene.load(RATE);
+    load.flows().await;
+    let (run, store) = armed(&scene, &[]).await;
+    refuse(&store, "new.body LIKE '%\"type\":\"done\"%promote%'");
+    signal(pid(&run), Signal::CONT);
+    let failed = ended(run).await;
+    assert_eq!(failed.code, 1, "{failed:?}\n{}", scene.story());
+    assert!(failed.says("writes go on at the target"), "{failed:?}");
+    load.flows().await;
+    scene.guard_gone().await;
+    allow(&store);
+    scene.must(0, &["resume", "--output", "json"]).await;
+    assert_eq!(scene.state().writer, Writer::Target);
+    let mut seen = load.stop().await;
+    assert_eq!(scene.audit(&mut seen, Side::Target, 1).await, 0, "{:?}", seen.errors());
+    seen.assert_within_budget(&scene);
+}
+
+/// The executor is killed, and the guard can't take the run: whoever was to be told is dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_can_not_write_the_journal_leads_out_all_the_same() {
+    for (last, entry, side, codes) in [
+        ("done:freeze", "%\"type\":\"done\"%freeze%", Side::Source, [4, 0].as_slice()),
+        ("committed", "%\"type\":\"committed\"%", Side::Target, &[0]),
+    ] {
+        let scene = Scene::new().await;
+        let load = scene.load(RATE);
+        load.flows().await;
+        let (run, store) = armed(&scene, &[(halt::KILL_AT, last)]).await;
+        refuse(&store, &format!("EXISTS (SELECT 1 FROM entries WHERE body LIKE '{entry}')"));
+        signal(pid(&run), Signal::CONT);
+        assert_ne!(ended(run).await.code, 0, "{}", scene.story());
+        load.flows().await;
+        scene.guard_gone().await;
+        let pooler = std::fs::read_to_string(scene.sandbox.pgbouncers[0].ini()).unwrap();
+        let server = if side == Side::Target { &scene.sandbox.target } else { &scene.sandbox.source };
+        assert!(pooler.contains(&format!("port={} ", server.port())), "behind {last}: {pooler}\n{}", scene.story());
+        allow(&store);
+        for code in codes {
+            scene.must(*code, &["resume", "--output", "json"]).await;
+        }
+        let mut seen = load.stop().await;
+        assert_eq!(scene.audit(&mut seen, Side::Target, 1).await, 0, "{:?}", seen.errors());
+        seen.assert_within_budget(&scene);
+    }
+}
+
+/// A run that stands still with an armed window, and its store.
+async fn armed(scene: &Scene, env: &[(&str, &str)]) -> (Child, rusqlite::Connection) {
+    let mut command = scene.command(&scene.run_words());
+    let run = command.env(halt::STOP_AT, "done:window").envs(env.iter().copied()).spawn().unwrap();
+    let stopped = pid(&run);
+    until("it stops itself", || process_state(stopped) == Some('T')).await;
+    (run, rusqlite::Connection::open(scene.journal.path()).unwrap())
+}
+
+/// From now on the store takes neither an entry nor a change of the lease where this holds.
+fn refuse(store: &rusqlite::Connection, when: &str) {
+    let lease = if when.starts_with("new.") { "0" } else { when };
+    store
+        .execute_batch(&format!(
+            "CREATE TRIGGER full BEFORE INSERT ON entries WHEN {when} BEGIN SELECT raise(ABORT, 'disk full'); END; \
+             CREATE TRIGGER full_lease BEFORE UPDATE ON leases WHEN {lease} BEGIN SELECT raise(ABORT, 'disk full'); END",
+        ))
+        .unwrap();
+}
+
+fn allow(store: &rusqlite::Connection) {
+    store.execute_batch("DROP TRIGGER full; DROP TRIGGER full_lease").unwrap();
 }

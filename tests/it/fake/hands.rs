@@ -144,7 +144,11 @@ impl Fakes {
         let passing = state.passage.as_ref().is_some_and(|passage| !passage.committed);
         let known = state.steps[state.plan.position(&of.step).unwrap()].on(of.way).may_have_effect();
         let let_go = of.act == Act::Undo && passing && known;
-        if !intended && !let_go {
+        // The commit entry is the intent of what opens the other side and leads there.
+        let step = &state.plan.steps[state.plan.position(&of.step).unwrap()].step;
+        let committed = state.passage.as_ref().is_some_and(|passage| passage.committed);
+        let follows = of.act == Act::Apply && committed && matches!(step, Step::Promote(_) | Step::Switch(_));
+        if !intended && !let_go && !follows {
             self.broken(format!("{of:?} was done without an intent; the journal ends with {:?}", last.event));
         }
     }

@@ -22,6 +22,8 @@ pub struct OwnRole {
     pub creates_in_database: bool,
     /// Whether it may ask how far an origin has come, durably.
     pub reads_origins: bool,
+    /// Whether it may reset a slot's statistics, which marks the slot.
+    pub marks_slots: bool,
     /// Whether it may read the control file's identifiers.
     pub reads_control: bool,
     /// Whether it may look into `pg_wal`.

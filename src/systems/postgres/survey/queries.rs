@@ -14,6 +14,7 @@ SELECT row_to_json(x) FROM (
         AND pg_has_role(r.oid, g.oid, 'USAGE')) AS member_of,
     has_database_privilege(current_database(), 'CREATE') AS creates_in_database,
     has_function_privilege('pg_replication_origin_progress(text,boolean)', 'EXECUTE') AS reads_origins,
+    has_function_privilege('pg_stat_reset_replication_slot(text)', 'EXECUTE') AS marks_slots,
     has_function_privilege('pg_control_system()', 'EXECUTE')
       AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS reads_control,
     has_function_privilege('pg_ls_waldir()', 'EXECUTE') AS reads_wal,

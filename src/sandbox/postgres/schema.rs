@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{Role, SandboxError};
+use crate::sandbox::{Role, SandboxError};
 
 /// Makes the tables and loads rows, all owned by [`Role::Mover`]; `db` is the superuser's. At scale 1: a thousand
 /// accounts, five thousand orders, two thousand events.

@@ -1,0 +1,83 @@
+//! The option files of a server and of a client that looks into it.
+
+use std::path::Path;
+
+use super::Flavour;
+use crate::sandbox::{DATABASE, Role, SandboxError, owner, server::StartServer};
+
+/// The server's option file, in its data folder.
+pub(super) const SERVER: &str = "server.cnf";
+/// Options for the command line client, as the superuser.
+pub(super) const CLIENT: &str = "client.cnf";
+/// The Unix socket: in the data folder, whose path is short.
+pub(super) const SOCKET: &str = "s";
+
+pub(super) fn write(flavour: Flavour, start: &StartServer, data: &Path, port: u16) -> Result<(), SandboxError> {
+    if let Some(tls) = &start.tls {
+        tls.copy_to(data)?;
+    }
+    owner::write_file(&data.join(SERVER), &server(flavour, start, data, port), 0o600)?;
+    owner::write_file(&data.join(CLIENT), &client(start, port), 0o600)
+}
+
+fn server(flavour: Flavour, start: &StartServer, data: &Path, port: u16) -> String {
+    let (basedir, folder) = (start.program.path.display(), data.display());
+    let mut text = format!(
+        "[mysqld]\n\
+         basedir = {basedir}\n\
+         datadir = {folder}\n\
+         socket = {}\n\
+         pid-file = {folder}/pid\n\
+         port = {port}\n\
+         # As unique on this machine as the port is.\n\
+         server-id = {port}\n\
+         report-host = 127.0.0.1\n\
+         report-port = {port}\n{BASE}{}",
+        data.join(SOCKET).display(),
+        if flavour == Flavour::Mariadb { MARIADB } else { MYSQL },
+    );
+    let mut add = |name: &str, value: &str| text.extend([name, " = ", value, "\n"]);
+    let durable = if start.fsync { "1" } else { "0" };
+    add("sync-binlog", durable);
+    // 2: written with every commit, as a crash of the server alone needs; 1: on disk with every commit.
+    add("innodb-flush-log-at-trx-commit", if start.fsync { "1" } else { "2" });
+    if start.tls.is_some() {
+        add("ssl-cert", "server.crt");
+        add("ssl-key", "server.key");
+    }
+    start.settings.iter().for_each(|(name, value)| add(name, value));
+    text
+}
+
+fn client(start: &StartServer, port: u16) -> String {
+    let (user, password) = (Role::Superuser.mysql_name(), start.passwords.of(Role::Superuser));
+    format!(
+        "[client]\nprotocol = tcp\nhost = 127.0.0.1\nport = {port}\nuser = {user}\npassword = {password}\n\
+         [mysql]\ndatabase = {DATABASE}\n[mariadb]\ndatabase = {DATABASE}\n"
+    )
+}
+
+/// Room for a workload, and memory for a small machine.
+const BASE: &str = "\
+bind-address = 127.0.0.1
+skip-name-resolve
+log-bin = binlog
+max-connections = 300
+innodb-buffer-pool-size = 128M
+default-time-zone = '+00:00'
+";
+
+const MYSQL: &str = "\
+mysqlx = 0
+secure-file-priv = NULL
+gtid-mode = ON
+enforce-gtid-consistency = ON
+innodb-redo-log-capacity = 64M
+";
+
+const MARIADB: &str = "\
+character-set-server = utf8mb4
+binlog-format = ROW
+log-slave-updates = ON
+innodb-log-file-size = 64M
+";
