@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, AuthenticateOidcActionConfig, ForwardActionConfig, TargetGroupTuple,
 };
-use pointsman::{journal::Event, sandbox::aws::NewBalancer};
+use pointsman::sandbox::aws::NewBalancer;
 
 use super::{
     book::Book,
@@ -139,15 +139,4 @@ async fn the_share_of_people_who_stay_with_their_cookie_is_not_hidden() {
     assert!(strangers.next(50).await.share("old").abs() < f64::EPSILON);
     assert!(regulars.next(50).await.share("new").abs() < f64::EPSILON);
     assert_no_errors(&regulars.stop().await, &scene);
-}
-
-/// What the step saw of the traffic, share by share.
-pub fn observed(scene: &Scene) -> Vec<(f64, f64)> {
-    let notes = scene.entries().into_iter().filter_map(|entry| match entry.event {
-        Event::Noted { note, .. } => note.get("observed").cloned(),
-        _ => None,
-    });
-    let last = notes.last().unwrap_or_default();
-    let rows = last.as_array().cloned().unwrap_or_default();
-    rows.iter().map(|row| (row["wanted"].as_f64().unwrap(), row["seen"].as_f64().unwrap())).collect()
 }
