@@ -7,6 +7,7 @@
 mod alb;
 pub mod aws;
 mod finding;
+pub mod mysql;
 pub mod postgres;
 mod render;
 
@@ -14,8 +15,20 @@ pub use finding::{Finding, Level};
 pub use render::{counts, render};
 
 /// Findings that a runbook can't accept: with them the cutover can't be done, or not safely.
-pub const NEVER_ACCEPTED: &[&str] =
-    &["version", "same-database", "standby", "wal-level", "prepared-transactions", "alb-routes", "alb-groups"];
+pub const NEVER_ACCEPTED: &[&str] = &[
+    "version",
+    "same-database",
+    "standby",
+    "wal-level",
+    "prepared-transactions",
+    "server-id",
+    "binary-log",
+    "binlog-format",
+    "binlog-filters",
+    "replication-filters",
+    "alb-routes",
+    "alb-groups",
+];
 
 /// The findings, failures first; those that the runbook accepts warn.
 fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Finding> {

@@ -116,7 +116,7 @@ pub async fn identity(session: &Session) -> Result<Identity> {
     })
 }
 
-pub(super) fn incomplete(session: &Session, what: &str) -> crate::systems::DriverError {
+pub(in crate::systems) fn incomplete(session: &Session, what: &str) -> crate::systems::DriverError {
     let certainty = crate::systems::Certainty::Unknown;
     crate::systems::DriverError::new(session.system(), what, "the answer is incomplete", certainty)
 }

@@ -2,11 +2,13 @@
 //! [`Flavour`] decides.
 
 pub mod catalog;
+pub mod compare;
 pub mod dial;
 pub mod flavour;
 pub mod gtid;
 pub mod session;
 pub mod setup;
+pub mod survey;
 
 pub use flavour::{Flavour, Version};
 pub use session::{Access, Database, Record, Session, TextRows};

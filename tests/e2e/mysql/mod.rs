@@ -1,3 +1,6 @@
 //! MySQL and MariaDB: the sandbox, and whole cutovers by the real program.
 
+mod compare;
+mod preflight;
 mod sandbox;
+mod support;
