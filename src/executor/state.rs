@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::journal::{Act, Entry, Event, Failure, FailureKind, Move, Outcome, StepId, Word};
 use crate::plan::Plan;
 use crate::systems::pair::Heading;
+pub use crate::systems::pair::Side;
 
 /// Where a step stands in one direction.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -104,15 +105,6 @@ impl StepRecord {
             Heading::Back => &mut self.back,
         }
     }
-}
-
-/// Which database takes the application's writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The one that is left.
-    Source,
-    /// The one that is moved to.
-    Target,
 }
 
 /// A window that is being passed.
