@@ -19,6 +19,7 @@ use crate::runbook::model::{Ecs, EcsValue, Part};
 use crate::steps::StepError;
 use crate::systems::aws::ecs as driver;
 use crate::systems::aws::{Aws, Call, Permission, Service};
+use crate::systems::pair::Heading;
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -161,6 +162,11 @@ impl Endpoint for Rolled {
             let deploy = json!({ "cluster": cluster, "service": service, "forceNewDeployment": true });
             return vec![look, call("UpdateService", deploy), tasks];
         };
+        if route.way == Heading::Back {
+            let deploy = json!({ "cluster": cluster, "service": service, "taskDefinition": "THE FORMER REVISION" });
+            let else_new = "# where somebody has deployed another since, a new revision as on the way there".to_owned();
+            return vec![look, call("UpdateService", deploy), else_new, tasks];
+        }
         let Ok(value) = wanted(set, route) else { return Vec::new() };
         let register = json!({ "family": "AS IT IS", "containerDefinitions": "AS THEY ARE",
                                "but": format!("{} of {} = {value}", set.name, set.container) });

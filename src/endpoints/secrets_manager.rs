@@ -17,6 +17,7 @@ use crate::systems::Result;
 use crate::systems::address::Address;
 use crate::systems::aws::secrets_manager::{self as driver, CURRENT, OURS, Version};
 use crate::systems::aws::{Aws, Call, Permission, Service};
+use crate::systems::pair::Heading;
 use crate::systems::world::World;
 
 /// A secret that applications read.
@@ -82,8 +83,15 @@ impl Endpoint for Secrets {
         let id = &self.spec.secret;
         let text = format!("(the same, with {})", self.content().words(&to));
         let call = |operation, parameters| Call::new(Service::SecretsManager, operation, parameters).to_string();
+        let read = call("GetSecretValue", json!({ "SecretId": id, "VersionStage": CURRENT }));
+        if route.way == Heading::Back {
+            let moved = json!({ "SecretId": id, "VersionStage": CURRENT, "MoveToVersionId": "THE FORMER ONE",
+                                "RemoveFromVersionId": "OURS" });
+            let else_new = "# where somebody has written it since, a new version as on the way there".to_owned();
+            return vec![read, call("UpdateSecretVersionStage", moved), else_new];
+        }
         vec![
-            call("GetSecretValue", json!({ "SecretId": id, "VersionStage": CURRENT })),
+            read,
             call(
                 "PutSecretValue",
                 json!({ "SecretId": id, "ClientRequestToken": "NEW", "SecretString": text, "VersionStages": [OURS] }),

@@ -4,6 +4,8 @@
 //! into [`Finding`]s without asking anybody anything, so that every finding has a test; [`render()`] words them for
 //! people.
 
+mod alb;
+pub mod aws;
 mod finding;
 pub mod mysql;
 pub mod postgres;
@@ -25,6 +27,8 @@ pub const NEVER_ACCEPTED: &[&str] = &[
     "binlog-format",
     "binlog-filters",
     "replication-filters",
+    "alb-routes",
+    "alb-groups",
 ];
 
 /// The findings, failures first; those that the runbook accepts warn.

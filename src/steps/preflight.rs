@@ -41,10 +41,9 @@ impl Action for Preflight {
 
 /// Looks at everything that the plan names; reads only.
 pub async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<Vec<Finding>> {
-    if plan.pair.is_none() {
-        return Ok(preflight::accept(leading::findings(plan).await, accept));
-    }
-    let mut findings = engine::of_plan(plan).preflight(plan, accept).await?;
+    let mut findings =
+        if plan.pair.is_some() { engine::of_plan(plan).preflight(plan, accept).await? } else { Vec::new() };
+    findings.extend(preflight::aws::findings(plan, accept).await?);
     findings.extend(preflight::accept(leading::findings(plan).await, accept));
     Ok(findings)
 }

@@ -5,6 +5,7 @@
 //! time unseen. Clients of a read-only [`Aws`] (`check`, `plan`, gates) refuse to send anything that changes something.
 
 pub mod account;
+pub mod alb;
 pub mod calls;
 mod client;
 pub mod cloud_map;

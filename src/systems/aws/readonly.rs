@@ -18,7 +18,7 @@ impl Intercept for ReadOnly {
         "ReadOnly"
     }
 
-    /// Not before: a client's interceptors are first asked when the operation is not known yet.
+    // Not earlier: before the operation's own plugins are applied nobody knows its name.
     fn read_before_serialization(
         &self,
         _context: &BeforeSerializationInterceptorContextRef<'_>,
