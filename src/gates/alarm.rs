@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(verdict(&[ok.clone(), alarm("b", AlarmState::Alarm)]), Verdict::Fail);
         assert_eq!(verdict(&[ok.clone(), alarm("b", AlarmState::Insufficient)]), Verdict::NoData);
         assert_eq!(verdict(&[ok.clone(), alarm("b", AlarmState::Other("NEW".into()))]), Verdict::Error);
-        assert_eq!(verdict(&[ok.clone()]), Verdict::Error, "a name with a typing error is not quiet");
+        assert_eq!(verdict(std::slice::from_ref(&ok)), Verdict::Error, "a name with a typing error is not quiet");
         assert_eq!(verdict(&[alarm("b", AlarmState::Alarm)]), Verdict::Fail, "what rings, rings");
         let half = Alarm { trouble: Some("PARTIAL_DATA".into()), ..alarm("b", AlarmState::Ok) };
         assert_eq!(verdict(&[ok, half]), Verdict::NoData);

@@ -26,7 +26,7 @@ pub enum Gate {
     /// The answer of Prometheus to a query.
     Prometheus(PrometheusGate),
     /// A metric of CloudWatch.
-    Cloudwatch(CloudwatchGate),
+    Cloudwatch(Box<CloudwatchGate>),
     /// Alarms of CloudWatch.
     Alarm(AlarmGate),
     /// How many servers behind a load balancer are fit.

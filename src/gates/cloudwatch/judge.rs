@@ -198,7 +198,7 @@ mod tests {
         Subject { name: "web.to".into(), measures, value: "v".into(), requests }
     }
 
-    fn read(measures: Measures, limits: serde_json::Value, answer: &[Series], since: Option<i64>) -> Reading {
+    fn read(measures: Measures, limits: &serde_json::Value, answer: &[Series], since: Option<i64>) -> Reading {
         let mut shape = json!({ "min-requests": 100 });
         shape.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
         let moment = Moment { now: at(5), since: since.map(at) };
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn errors_that_are_not_reported_did_not_happen_if_there_was_traffic() {
-        let rate = |answer: &[Series]| read(Measures::Rate, json!({ "max": "1%" }), answer, None);
+        let rate = |answer: &[Series]| read(Measures::Rate, &json!({ "max": "1%" }), answer, None);
         let calm = rate(&[series("r", &[(-120, 500.0)])]);
         assert_eq!((calm.verdict, calm.number), (Verdict::Pass, Some(0.0)), "{calm:?}");
         let bad = rate(&[series("r", &[(-120, 500.0)]), series("v", &[(-120, 10.0)])]);
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn only_complete_datapoints_count() {
         let rate = |points: &[(i64, f64)]| {
-            read(Measures::Rate, json!({ "max": "1%" }), &[series("r", points), series("v", &[(-60, 500.0)])], None)
+            read(Measures::Rate, &json!({ "max": "1%" }), &[series("r", points), series("v", &[(-60, 500.0)])], None)
         };
         assert_eq!(rate(&[(-120, 500.0), (-60, 500.0), (0, 500.0)]).verdict, Verdict::Pass, "the last two can change");
         assert_eq!(rate(&[(-60, 500.0), (0, 500.0)]).verdict, Verdict::NoData);
@@ -234,17 +234,17 @@ mod tests {
     #[test]
     fn what_was_before_the_gate_was_asked_does_not_count() {
         let answer = [series("r", &[(-180, 500.0), (-120, 500.0)])];
-        let rate = |since| read(Measures::Rate, json!({ "max": "1%" }), &answer, Some(since));
+        let rate = |since| read(Measures::Rate, &json!({ "max": "1%" }), &answer, Some(since));
         assert_eq!(rate(-120).verdict, Verdict::Pass);
         let early = rate(-119);
         assert_eq!((early.verdict, early.early), (Verdict::NoData, true), "{early:?}");
-        let late = read(Measures::Rate, json!({ "max": "1%" }), &[], Some(-296));
+        let late = read(Measures::Rate, &json!({ "max": "1%" }), &[], Some(-296));
         assert_eq!((late.verdict, late.early), (Verdict::NoData, false), "patience has an end: {late:?}");
     }
 
     #[test]
     fn a_count_that_is_too_high_fails_without_requests() {
-        let count = |answer: &[Series]| read(Measures::Count, json!({ "max": "0" }), answer, None).verdict;
+        let count = |answer: &[Series]| read(Measures::Count, &json!({ "max": "0" }), answer, None).verdict;
         assert_eq!(count(&[series("v", &[(-120, 7.0)])]), Verdict::Fail, "all answers are 503: nobody was asked");
         assert_eq!(count(&[series("v", &[(-180, 7.0)]), series("r", &[(-120, 200.0)])]), Verdict::Pass);
         assert_eq!(count(&[series("r", &[(-120, 20.0)])]), Verdict::NoData);
@@ -254,11 +254,11 @@ mod tests {
     fn times_and_numbers() {
         let time = |value: f64| {
             let answer = [series("v", &[(-120, value)]), series("r", &[(-120, 200.0)])];
-            read(Measures::Time, json!({ "max": "250ms" }), &answer, None)
+            read(Measures::Time, &json!({ "max": "250ms" }), &answer, None)
         };
         assert_eq!((time(0.182).verdict, time(0.182).value.as_str()), (Verdict::Pass, "182 ms"));
         assert_eq!(time(0.251).verdict, Verdict::Fail);
-        let hosts = |answer: &[Series]| read(Measures::Number, json!({ "min": "2" }), answer, None).verdict;
+        let hosts = |answer: &[Series]| read(Measures::Number, &json!({ "min": "2" }), answer, None).verdict;
         assert_eq!(hosts(&[series("v", &[(-120, 2.0)])]), Verdict::Pass);
         assert_eq!(hosts(&[series("v", &[(-180, 3.0), (-120, 1.0)])]), Verdict::Fail, "the newest counts");
         assert_eq!(hosts(&[series("v", &[(-120, f64::NAN)])]), Verdict::NoData);
@@ -272,7 +272,7 @@ mod tests {
         let rate = |state: Whole, messages: &[&str]| {
             let messages = messages.iter().map(|text| (*text).to_owned()).collect();
             let odd = Series { whole: state, messages, ..series("v", &[]) };
-            read(Measures::Rate, json!({ "max": "1%" }), &[whole.clone(), odd], None)
+            read(Measures::Rate, &json!({ "max": "1%" }), &[whole.clone(), odd], None)
         };
         assert_eq!(rate(Whole::Partial, &[]).verdict, Verdict::NoData);
         let refused = rate(Whole::Failed("Forbidden".into()), &["no permission"]);

@@ -129,7 +129,9 @@ pub async fn metric_data(aws: &Aws, queries: &[Query], range: Range) -> Result<V
         }
     }
     // What was not read is missing.
-    all.iter_mut().for_each(|series| series.whole = Whole::Partial);
+    for series in &mut all {
+        series.whole = Whole::Partial;
+    }
     Ok(all)
 }
 

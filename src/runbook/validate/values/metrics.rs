@@ -50,7 +50,7 @@ pub(super) fn cloudwatch(check: &mut Check<'_>, path: &str, gate: &CloudwatchGat
     }
     no_limit(check, path, gate.min.is_none() && gate.max.is_none());
     let secs = gate.period.0.as_secs();
-    let whole = gate.period.0.subsec_nanos() == 0 && (matches!(secs, 1 | 5 | 10 | 20 | 30) || secs % 60 == 0);
+    let whole = gate.period.0.subsec_nanos() == 0 && (matches!(secs, 1 | 5 | 10 | 20 | 30) || secs.is_multiple_of(60));
     if !whole || secs == 0 {
         let message = format!("CloudWatch has no datapoints of {}", gate.period);
         check.error(&format!("{path}/period"), "bad-value", &message, "write 1, 5, 10, 20 or 30 s, or whole minutes");
@@ -68,7 +68,7 @@ pub(super) fn cloudwatch(check: &mut Check<'_>, path: &str, gate: &CloudwatchGat
 fn of_balancer(check: &mut Check<'_>, path: &str, gate: &CloudwatchGate, metric: &str) {
     let Some(found) = BalancerMetric::named(metric) else {
         let message = format!("a load balancer has no metric `{metric}`");
-        let remedy = suggest(metric, BalancerMetric::NAMES.into_iter());
+        let remedy = suggest(metric, BalancerMetric::NAMES);
         return check.error(&format!("{path}/metric"), "unknown-metric", &message, remedy);
     };
     if found.whole && gate.target_group.is_some() {
