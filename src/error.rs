@@ -8,6 +8,7 @@ use crate::journal::{JournalError, Outcome};
 use crate::plan::CompileError;
 use crate::runbook::Diagnostics;
 use crate::systems::DriverError;
+use crate::systems::aws::account::is_about_credentials;
 
 /// Exit codes; scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +144,11 @@ impl From<DriverError> for CliError {
 impl From<CompileError> for CliError {
     fn from(error: CompileError) -> Self {
         match error {
-            CompileError::System(error) => Self::from(error).hint("nothing was changed"),
+            CompileError::System(error) => {
+                let refused = is_about_credentials(&error);
+                let told = Self::from(error).hint("nothing was changed");
+                if refused { Self { exit: Exit::Refused, ..told } } else { told }
+            }
         }
     }
 }

@@ -2,11 +2,21 @@
 //! the order, the intents and the budget; everything that only one kind of endpoint knows lies behind [`Endpoint`].
 //! One file a kind; adding one is a file, a line in [`open`] and a line in `System::endpoint`.
 
+mod cloud_map;
+mod content;
+mod ecs;
+mod ends;
 mod haproxy_tcp;
 mod pgbouncer;
 mod route;
+mod route53;
+mod secrets_manager;
+mod ssm_parameter;
+mod told;
 
 pub use route::{Route, Side};
+pub(crate) use told::arn;
+pub use told::{token, unread};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +27,10 @@ use serde_json::Value;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::Move;
+use crate::preflight::Finding;
 use crate::runbook::model::{Manner, System};
 use crate::steps::StepError;
+use crate::systems::aws::Permission;
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -79,6 +91,16 @@ pub trait Endpoint: Send + Sync {
         None
     }
 
+    /// What a switch and the way back ask of IAM.
+    fn permissions(&self) -> Vec<Permission> {
+        Vec::new()
+    }
+
+    /// What could go wrong with it, looked at beforehand; reads only. For those outside of a window.
+    async fn findings(&self, _route: &Route) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
     /// Opens every connection that a window needs.
     async fn warm(&self) -> Result<()> {
         Ok(())
@@ -136,6 +158,11 @@ pub fn open(world: &World, name: &str) -> Result<Arc<dyn Endpoint>> {
     match world.get(name) {
         Some(System::Pgbouncer(_)) => Ok(Arc::new(pgbouncer::Pooled::open(name, &world.pgbouncer(name)?)?)),
         Some(System::HaproxyTcp(_)) => Ok(Arc::new(haproxy_tcp::Balanced::open(name, &world.haproxy_tcp(name)?))),
+        Some(System::Route53(spec)) => Ok(Arc::new(route53::Record::new(world, name, spec))),
+        Some(System::SecretsManager(spec)) => Ok(Arc::new(secrets_manager::Secrets::new(world, name, spec))),
+        Some(System::SsmParameter(spec)) => Ok(Arc::new(ssm_parameter::Parameter::new(world, name, spec))),
+        Some(System::Ecs(spec)) => Ok(Arc::new(ecs::Rolled::new(world, name, spec))),
+        Some(System::CloudMap(spec)) => Ok(Arc::new(cloud_map::Registered::new(world, name, spec))),
         other => {
             let reason = match other {
                 Some(system) => format!("a {} is no endpoint", system.kind()),

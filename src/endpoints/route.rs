@@ -20,7 +20,7 @@ pub struct Side {
 /// From where to where endpoints are moved: from one database of the pair to the other, where the runbook has a pair.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    sides: Option<(Side, Side)>,
+    pub(super) sides: Option<(Side, Side)>,
     /// In which direction.
     pub way: Heading,
 }

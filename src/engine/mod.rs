@@ -2,6 +2,7 @@
 //! everything that only one kind of database knows lies behind [`Engine`]. A runbook's pair is of one kind, and
 //! [`of`] gives its engine.
 
+pub mod mysql;
 pub mod postgres;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use crate::runbook::model::{Promote, Replicate, ReplicationLag, Sql, SqlGate, Sy
 use crate::steps::{Description, Observation, StepError};
 use crate::systems;
 use crate::systems::comparison::Comparison;
+use crate::systems::mysql::Flavour;
 use crate::systems::pair::{Flow, Heading};
 
 /// What is sent, and where to: `(system, statement)`.
@@ -142,8 +144,12 @@ pub enum Oldest {
 
 /// The engine of a database; PostgreSQL's, where none is meant, since it was the only one in the beginning.
 #[must_use]
-pub fn of(_system: Option<&System>) -> &'static dyn Engine {
-    &postgres::Postgres
+pub fn of(system: Option<&System>) -> &'static dyn Engine {
+    match system {
+        Some(System::Mysql(_)) => &mysql::Mysql(Flavour::Mysql),
+        Some(System::Mariadb(_)) => &mysql::Mysql(Flavour::Mariadb),
+        _ => &postgres::Postgres,
+    }
 }
 
 /// The engine of a plan's pair.

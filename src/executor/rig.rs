@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use tokio::sync::Mutex;
 
 use crate::endpoints::{self, Endpoint};
+use crate::runbook::model::System;
 use crate::systems::Result;
 use crate::systems::aws::{self, Aws};
+use crate::systems::mysql;
 use crate::systems::postgres::{Access, Session, setup};
 use crate::systems::world::World;
 
@@ -19,6 +21,7 @@ pub struct Rig {
     run: String,
     epoch: AtomicU64,
     postgres: Mutex<HashMap<String, Arc<Session>>>,
+    mysql: Mutex<HashMap<String, Arc<mysql::Session>>>,
     endpoints: Mutex<HashMap<String, Arc<dyn Endpoint>>>,
 }
 
@@ -31,6 +34,7 @@ impl Rig {
             run: run.to_owned(),
             epoch: AtomicU64::new(epoch),
             postgres: Mutex::default(),
+            mysql: Mutex::default(),
             endpoints: Mutex::default(),
         }
     }
@@ -48,9 +52,22 @@ impl Rig {
         Ok(session)
     }
 
+    /// The session to a MySQL or MariaDB server, in the same way.
+    pub async fn mysql(&self, name: &str) -> Result<Arc<mysql::Session>> {
+        let mut sessions = self.mysql.lock().await;
+        if let Some(session) = sessions.get(name).filter(|session| !session.is_closed()) {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(self.world.mysql(name)?.connect(mysql::Access::ReadWrite).await?);
+        mysql::setup::raise_epoch(&session, &self.run, self.epoch.load(Ordering::SeqCst)).await?;
+        sessions.insert(name.to_owned(), Arc::clone(&session));
+        Ok(session)
+    }
+
     /// Drops every connection: one that was given up in the middle of something can't be used again.
     pub async fn forget(&self) {
         self.postgres.lock().await.clear();
+        self.mysql.lock().await.clear();
         self.endpoints.lock().await.clear();
     }
 
@@ -75,14 +92,19 @@ impl Rig {
     pub async fn raise(&self, epoch: u64) -> Result<()> {
         self.epoch.store(epoch, Ordering::SeqCst);
         let sessions: Vec<Arc<Session>> = self.postgres.lock().await.values().cloned().collect();
-        try_join_all(sessions.iter().map(|session| setup::raise_epoch(session, &self.run, epoch))).await?;
-        Ok(())
+        let raised = try_join_all(sessions.iter().map(|session| setup::raise_epoch(session, &self.run, epoch)));
+        let sessions: Vec<Arc<mysql::Session>> = self.mysql.lock().await.values().cloned().collect();
+        let more = sessions.iter().map(|session| mysql::setup::raise_epoch(session, &self.run, epoch));
+        try_join(raised, try_join_all(more)).await.map(drop)
     }
 
     /// Opens everything that a window needs.
     pub async fn warm(&self, databases: &[&str], endpoints: &[String]) -> Result<()> {
         for database in databases {
-            self.postgres(database).await?;
+            match self.world.get(database) {
+                Some(System::Mysql(_) | System::Mariadb(_)) => drop(self.mysql(database).await?),
+                _ => drop(self.postgres(database).await?),
+            }
         }
         for endpoint in endpoints {
             self.endpoint(endpoint).await?;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use crate::systems::Result;
+use crate::systems::mysql;
 use crate::systems::postgres::{Access, Session};
 use crate::systems::world::World;
 
@@ -15,6 +16,8 @@ use crate::systems::world::World;
 pub struct Sessions {
     /// To PostgreSQL databases.
     pub postgres: Kept<Session>,
+    /// To MySQL and MariaDB servers.
+    pub mysql: Kept<mysql::Session>,
 }
 
 /// One slot a database. Whoever uses a session has it alone.
@@ -57,6 +60,23 @@ impl Keep for Session {
     async fn open(world: &World, name: &str) -> Result<Self> {
         let session = world.postgres(name)?.connect(Access::ReadOnly).await?;
         session.batch("limit the session", "SET statement_timeout = '9s'").await?;
+        Ok(session)
+    }
+
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
+}
+
+#[async_trait]
+impl Keep for mysql::Session {
+    async fn open(world: &World, name: &str) -> Result<Self> {
+        let session = world.mysql(name)?.connect(mysql::Access::ReadOnly).await?;
+        let limit = match session.flavour() {
+            mysql::Flavour::Mysql => "SET SESSION max_execution_time = 9000",
+            mysql::Flavour::Mariadb => "SET SESSION max_statement_time = 9",
+        };
+        session.batch("limit the session", limit).await?;
         Ok(session)
     }
 

@@ -1,10 +1,14 @@
 //! The plan: a runbook with every choice made, frozen and hashed. A run executes a plan and never reads the runbook
 //! again.
 
+mod accounts;
 mod compile;
+mod permissions;
 pub mod show;
 
+pub use accounts::right_accounts;
 pub use compile::{CompileError, assemble, compile};
+pub use permissions::permissions;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -12,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::journal::StepId;
 use crate::runbook::model::{AwsPlace, Fence, Gate, Name, Stage, Step, System, Window};
+use crate::systems::aws::alb::State;
 use crate::systems::pair::Pair;
 
 /// Version of the stored form.
@@ -73,6 +78,60 @@ pub struct Choices {
     pub sequences: Vec<(String, String)>,
     /// The application's schemas.
     pub schemas: Vec<String>,
+    /// What stands in the load balancers of AWS, by system: the calls that the plan shows are made from it.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub routes: IndexMap<Name, State>,
+    /// What only MySQL and MariaDB need to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mysql: Option<MysqlChoices>,
+}
+
+/// What was chosen for the streams between two MySQL or MariaDB servers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MysqlChoices {
+    /// How a stream knows where it is.
+    pub follow: Follow,
+    /// Why it is so.
+    pub why: String,
+    /// Whether the streams carry only the named schemas.
+    #[serde(default)]
+    pub filtered: bool,
+    /// Events that run on the side that is written: `(schema, event, definer)`.
+    #[serde(default)]
+    pub events: Vec<(String, String, String)>,
+    /// Routines, triggers and views that the copy takes along, counted for people.
+    #[serde(default)]
+    pub objects: String,
+}
+
+/// How a stream of MySQL or MariaDB knows where it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Follow {
+    /// By global transaction ids.
+    #[default]
+    Gtid,
+    /// By file and position of the binary log.
+    Position,
+}
+
+/// What was chosen for one MySQL or MariaDB server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MysqlSide {
+    /// `server_id`.
+    pub server_id: u32,
+    /// Whether replication and the fence go through RDS's procedures and account locks.
+    #[serde(default)]
+    pub rds: bool,
+    /// Whether what was applied must be flushed by a statement: the server does not flush every commit.
+    #[serde(default)]
+    pub flush: bool,
+    /// MariaDB's `gtid_domain_id`.
+    #[serde(default)]
+    pub domain: u32,
+    /// Whether it has names of version 8.4 and later for RDS's procedures.
+    #[serde(default)]
+    pub new_words: bool,
 }
 
 /// What was chosen for one database.
@@ -90,6 +149,9 @@ pub struct SideChoices {
     pub database: String,
     /// Our role.
     pub role: String,
+    /// What only MySQL and MariaDB need to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mysql: Option<MysqlSide>,
 }
 
 impl Plan {

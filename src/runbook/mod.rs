@@ -6,9 +6,11 @@
 //!
 //! Each stage tells all of its mistakes; a later stage looks only at what the earlier ones could read.
 
+mod alb;
 mod aws;
 mod de;
 pub mod diagnostics;
+mod endpoints;
 mod gates;
 mod ids;
 mod load;

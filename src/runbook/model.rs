@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Share, Size, Span};
 
+pub use super::alb::*;
 pub use super::aws::*;
+pub use super::endpoints::*;
 pub use super::gates::*;
 pub use super::steps::*;
 pub use super::systems::*;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{Name, Program};
+use super::model::{Name, Program, RunTask};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -44,6 +44,8 @@ pub enum Step {
     Sql(Sql),
     /// A program of the author's.
     Command(Command),
+    /// A task of ECS that runs once, such as a migration of the schema.
+    RunTask(RunTask),
 }
 
 impl Step {
@@ -67,6 +69,7 @@ impl Step {
             Self::Finalize(_) => "finalize",
             Self::Sql(_) => "sql",
             Self::Command(_) => "command",
+            Self::RunTask(_) => "run-task",
         }
     }
 
@@ -96,6 +99,7 @@ impl Step {
             Self::Finalize(step) => step.name.as_deref(),
             Self::Sql(step) => step.name.as_deref(),
             Self::Command(step) => step.name.as_deref(),
+            Self::RunTask(step) => step.name.as_deref(),
         }
     }
 
@@ -150,6 +154,10 @@ pub struct Replicate {
     /// `pg_dump` to use; that of `PATH`, or of `POINTSMAN_PG_DUMP`, when absent.
     #[serde(default)]
     pub pg_dump: Option<String>,
+    /// MySQL and MariaDB: `mysqldump` or `mariadb-dump` to use; that of `PATH`, or of `POINTSMAN_MYSQLDUMP` or
+    /// `POINTSMAN_MARIADB_DUMP`, when absent. The client (`mysql`, `mariadb`) beside it loads what it dumps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<String>,
 }
 
 impl Replicate {
@@ -208,6 +216,13 @@ pub struct Shift {
     /// Each share must be seen by then.
     #[serde(default = "Shift::default_timeout")]
     pub timeout: Span,
+    /// Shares that an undo goes through before it puts everything back, such as `[50, 10]`: for a side that went cold.
+    /// Everything is put back at once when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo_weights: Vec<Share>,
+    /// An undo stays at each of them for this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_bake: Option<Span>,
 }
 
 impl Shift {
@@ -284,13 +299,18 @@ impl Freeze {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fence {
-    /// `database` where our role is a superuser there, else `roles`.
+    /// PostgreSQL: `database` where our role is a superuser there, else `roles`. MySQL and MariaDB: `read-only` where
+    /// our account may set it, else `accounts`.
     #[default]
     Auto,
     /// The database's connection limit at 0: one statement, covers every role that is not a superuser.
     Database,
     /// `NOLOGIN` for every login role but ours: holds for all databases of the server.
     Roles,
+    /// MySQL and MariaDB: `super_read_only`; where there is none, `read_only` and account locks.
+    ReadOnly,
+    /// MySQL and MariaDB: account locks for every account but ours; what RDS allows.
+    Accounts,
 }
 
 /// Wait until the other side has everything.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{AwsPlace, Name, Program};
+use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Route53, SecretsManager, SsmParameter};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -12,12 +12,28 @@ use super::units::Span;
 pub enum System {
     /// A PostgreSQL database.
     Postgres(Postgres),
+    /// A MySQL server.
+    Mysql(Mysql),
+    /// A MariaDB server.
+    Mariadb(Mysql),
     /// A PgBouncer pooler, one or several instances in front of one database.
     Pgbouncer(Pgbouncer),
     /// An HAProxy load balancer, one or several nodes with the same backend.
     Haproxy(Haproxy),
+    /// An Application Load Balancer of AWS.
+    Alb(Box<Alb>),
     /// An HAProxy that leads connections (`mode tcp`) to one of the two databases.
     HaproxyTcp(HaproxyTcp),
+    /// A record of Route 53.
+    Route53(Route53),
+    /// A secret of Secrets Manager.
+    SecretsManager(SecretsManager),
+    /// A parameter of Systems Manager.
+    SsmParameter(SsmParameter),
+    /// A cluster of ECS, and a service in it.
+    Ecs(Ecs),
+    /// An instance of Cloud Map.
+    CloudMap(CloudMap),
 }
 
 impl System {
@@ -26,25 +42,24 @@ impl System {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Postgres(_) => "postgres",
+            Self::Mysql(_) => "mysql",
+            Self::Mariadb(_) => "mariadb",
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
+            Self::Alb(_) => "alb",
             Self::HaproxyTcp(_) => "haproxy-tcp",
+            Self::Route53(_) => "route53",
+            Self::SecretsManager(_) => "secrets-manager",
+            Self::SsmParameter(_) => "ssm-parameter",
+            Self::Ecs(_) => "ecs",
+            Self::CloudMap(_) => "cloud-map",
         }
     }
 
-    /// Where its calls to AWS go, of a system of AWS.
+    /// Whether it divides traffic by weights: `shift` moves it.
     #[must_use]
-    pub const fn aws(&self) -> Option<&AwsPlace> {
-        match self {
-            Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) | Self::HaproxyTcp(_) => None,
-        }
-    }
-
-    /// The same, to be filled from the runbook's own `aws:`.
-    pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
-        match self {
-            Self::Postgres(_) | Self::Pgbouncer(_) | Self::Haproxy(_) | Self::HaproxyTcp(_) => None,
-        }
+    pub const fn divides_traffic(&self) -> bool {
+        matches!(self, Self::Haproxy(_) | Self::Alb(_))
     }
 
     /// How it takes part in a cutover as an endpoint: a thing that clients go through, or read, to find their database.
@@ -53,7 +68,55 @@ impl System {
         match self {
             Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
             Self::HaproxyTcp(_) => Some(Manner { holds: Holds::Drain, place: Place::Inside }),
-            Self::Postgres(_) | Self::Haproxy(_) => None,
+            Self::Route53(_) | Self::SecretsManager(_) | Self::SsmParameter(_) | Self::Ecs(_) | Self::CloudMap(_) => {
+                Some(Manner { holds: Holds::Nothing, place: Place::Outside })
+            }
+            _ => None,
+        }
+    }
+
+    /// Of an endpoint that only says where the database is: whether the runbook names what leads to the side that is
+    /// left, and to the side that is moved to. A service that is deployed as it is says nothing itself.
+    #[must_use]
+    pub const fn names_ends(&self) -> Option<(bool, bool)> {
+        match self {
+            Self::Route53(spec) if spec.weighted.is_some() => Some((true, true)),
+            Self::Route53(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::SecretsManager(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::SsmParameter(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::CloudMap(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::Ecs(spec) => match &spec.set {
+                Some(set) => Some((set.from.is_some(), set.to.is_some())),
+                None => Some((true, true)),
+            },
+            _ => None,
+        }
+    }
+
+    /// Where its calls to AWS go, of a system of AWS.
+    #[must_use]
+    pub fn aws(&self) -> Option<&AwsPlace> {
+        match self {
+            Self::Alb(spec) => Some(&spec.aws),
+            Self::Route53(spec) => Some(&spec.aws),
+            Self::SecretsManager(spec) => Some(&spec.aws),
+            Self::SsmParameter(spec) => Some(&spec.aws),
+            Self::Ecs(spec) => Some(&spec.aws),
+            Self::CloudMap(spec) => Some(&spec.aws),
+            _ => None,
+        }
+    }
+
+    /// The same, to be filled from the runbook's own `aws:`.
+    pub fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
+        match self {
+            Self::Alb(spec) => Some(&mut spec.aws),
+            Self::Route53(spec) => Some(&mut spec.aws),
+            Self::SecretsManager(spec) => Some(&mut spec.aws),
+            Self::SsmParameter(spec) => Some(&mut spec.aws),
+            Self::Ecs(spec) => Some(&mut spec.aws),
+            Self::CloudMap(spec) => Some(&mut spec.aws),
+            _ => None,
         }
     }
 }
@@ -106,6 +169,32 @@ pub struct Postgres {
     /// Login roles that the fence leaves in (monitoring, backup): they must not write.
     #[serde(default)]
     pub exempt_roles: Vec<String>,
+}
+
+/// A MySQL server, version 8.0 to 9.x, or a MariaDB server, 10.6 to 11.x. The key says which; the shape is the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mysql {
+    /// `mysql://user:password@host:port` of an account that may replicate and fence (on RDS, the master user), with the
+    /// schema behind it that statements of the runbook mean. A secret reference, or a URL with one in it.
+    pub url: String,
+    /// The same server as the *other* server dials it for replication: an account with `REPLICATION SLAVE`. When
+    /// absent, the other server dials where `url` leads, with an account of ours that lives as long as the streams.
+    #[serde(default)]
+    pub replication_url: Option<String>,
+    /// `host:port` as load balancers and applications reach it; that of `url` when absent.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Users that the fence leaves in (monitoring, backup): they must not write.
+    #[serde(default)]
+    pub exempt_users: Vec<String>,
+    /// Whether it is an RDS instance, where replication is changed by `mysql.rds_…` procedures only; found out when
+    /// absent.
+    #[serde(default)]
+    pub rds: Option<bool>,
 }
 
 /// How a connection is protected.

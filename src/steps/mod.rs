@@ -9,10 +9,12 @@ mod error;
 mod finalize;
 mod freeze;
 mod gating;
+mod leading;
 mod preflight;
 mod promote;
 mod prove;
 mod replicate;
+mod run_task;
 mod sequences;
 mod shift;
 mod sql;
@@ -24,6 +26,7 @@ mod window;
 pub use drain::time_left_ms;
 pub use error::StepError;
 pub use freeze::new_token;
+pub use leading::permissions;
 pub use preflight::{accepted, findings};
 pub use prove::prove;
 pub use verify::{PATIENCE as COMPARE_PATIENCE, status_words};
@@ -110,6 +113,7 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Finalize(step) => step,
         Step::Sql(step) => step,
         Step::Command(step) => step,
+        Step::RunTask(step) => step,
     }
 }
 

@@ -5,11 +5,13 @@ pub mod address;
 pub mod aws;
 pub mod comparison;
 pub mod haproxy;
+pub mod mysql;
 pub mod pair;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod program;
 pub mod survey;
+pub mod traffic;
 pub mod world;
 
 use std::fmt;

@@ -43,6 +43,11 @@ fn tells_every_wrong_name_and_value_at_once() {
 }
 
 #[test]
+fn tells_where_an_endpoint_may_not_stand() {
+    insta::assert_snapshot!(mistakes("endpoints.yaml"));
+}
+
+#[test]
 fn tells_every_unsafe_order_at_once() {
     insta::assert_snapshot!(mistakes("order.yaml"));
 }

@@ -17,11 +17,13 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         named => named.to_vec(),
     };
     Ok(Choices {
+        routes: indexmap::IndexMap::new(),
         source: look(&source, wanted).await?,
         target: look(&target, wanted).await?,
         tables: catalog::tables(&source, &schemas).await?,
         sequences: catalog::sequences(&source, &schemas).await?,
         schemas,
+        mysql: None,
     })
 }
 
@@ -43,5 +45,6 @@ async fn look(session: &Session, wanted: Fence) -> Result<SideChoices, DriverErr
         system_identifier: identity.system_identifier,
         database: identity.database,
         role: identity.role,
+        mysql: None,
     })
 }

@@ -129,8 +129,8 @@ pub(super) fn fenced(input: &PreflightInput) -> impl Iterator<Item = &LoginRole>
 /// Whether the fence is the database's connection limit.
 fn by_database(input: &PreflightInput) -> bool {
     match input.wanted.fence {
-        Fence::Database => true,
-        Fence::Roles => false,
+        Fence::Database | Fence::ReadOnly => true,
+        Fence::Roles | Fence::Accounts => false,
         Fence::Auto => input.source.role.superuser,
     }
 }

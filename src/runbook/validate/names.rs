@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
 use crate::runbook::diagnostics::suggest;
-use crate::runbook::model::{Gate, Holds, Step, System};
+use crate::runbook::model::{Fence, Freeze, Gate, Holds, Step, System};
+
+/// Kinds of systems that are databases.
+const DATABASES: [&str; 3] = ["postgres", "mysql", "mariadb"];
 
 pub(super) fn check(check: &mut Check<'_>) {
     well_formed(check);
@@ -62,13 +65,15 @@ fn systems_of_gates(check: &mut Check<'_>) {
     for (name, gate) in &runbook.gates {
         let path = format!("/gates/{name}/{}", gate.kind());
         match gate {
-            Gate::Sql(gate) => check.system(&format!("{path}/system"), &gate.system, "postgres"),
-            Gate::LongTransactions(gate) => check.system(&format!("{path}/system"), &gate.system, "postgres"),
-            Gate::TargetHealth(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
+            Gate::Sql(gate) => check.database(&format!("{path}/system"), &gate.system),
+            Gate::LongTransactions(gate) => check.database(&format!("{path}/system"), &gate.system),
+            Gate::TargetHealth(gate) => check.traffic(&format!("{path}/traffic"), &gate.traffic),
             Gate::TrafficShare(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
             Gate::ReplicationLag(_)
             | Gate::Http(_)
             | Gate::Prometheus(_)
+            | Gate::Cloudwatch(_)
+            | Gate::Alarm(_)
             | Gate::TimeWindow(_)
             | Gate::Command(_)
             | Gate::Approval(_) => {}
@@ -80,18 +85,47 @@ fn systems_of_steps(check: &mut Check<'_>) {
     for (path, step) in check.steps() {
         match step {
             Step::Replicate(step) => {
-                check.system(&format!("{path}/from"), &step.from, "postgres");
-                check.system(&format!("{path}/to"), &step.to, "postgres");
+                check.database(&format!("{path}/from"), &step.from);
+                check.database(&format!("{path}/to"), &step.to);
+                one_kind(check, &path, &step.from, &step.to);
             }
-            Step::Shift(step) => check.system(&format!("{path}/traffic"), &step.traffic, "haproxy"),
+            Step::Shift(step) => check.traffic(&format!("{path}/traffic"), &step.traffic),
             Step::Freeze(step) => {
-                check.system(&format!("{path}/database"), &step.database, "postgres");
+                check.database(&format!("{path}/database"), &step.database);
+                fence(check, &path, step);
                 endpoints(check, &format!("{path}/through"), &step.through, can_hold);
             }
             Step::Switch(step) => endpoints(check, &format!("{path}/endpoints"), &step.endpoints, is_endpoint),
-            Step::Sql(step) => check.system(&format!("{path}/system"), &step.system, "postgres"),
+            Step::Sql(step) => check.database(&format!("{path}/system"), &step.system),
             _ => {}
         }
+    }
+}
+
+/// Replication is between two databases of one kind.
+fn one_kind(check: &mut Check<'_>, path: &str, from: &str, to: &str) {
+    let kind = |name: &str| check.runbook.systems.get(name).map(System::kind).filter(|kind| DATABASES.contains(kind));
+    if let (Some(source), Some(target)) = (kind(from), kind(to))
+        && source != target
+    {
+        let message = format!("`{from}` is a {source} and `{to}` is a {target}: one can't follow the other");
+        check.error(&format!("{path}/to"), "two-kinds", &message, format!("move to a {source}"));
+    }
+}
+
+/// Each kind of database has fences of its own.
+fn fence(check: &mut Check<'_>, path: &str, step: &Freeze) {
+    let Some(kind) = check.runbook.systems.get(&step.database).map(System::kind) else { return };
+    let fits = match step.fence {
+        Fence::Auto => true,
+        Fence::Database | Fence::Roles => kind == "postgres",
+        Fence::ReadOnly | Fence::Accounts => kind != "postgres",
+    };
+    if !fits && DATABASES.contains(&kind) {
+        let message = format!("a {kind} has no fence of this kind");
+        let remedy =
+            if kind == "postgres" { "`auto`, `database` or `roles`" } else { "`auto`, `read-only` or `accounts`" };
+        check.error(&format!("{path}/fence"), "wrong-fence", &message, format!("write {remedy}"));
     }
 }
 

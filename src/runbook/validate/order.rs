@@ -1,7 +1,9 @@
 //! The order of the steps: refused when it can't be safe.
 
 use super::Check;
-use crate::runbook::model::{Freeze, Holds, Place, Replicate, Step, Switch, System, UndoProgram, UndoSql, Window};
+use crate::runbook::model::{
+    Freeze, Holds, Place, Replicate, Step, Switch, System, UndoProgram, UndoSql, UndoTask, Window,
+};
 
 /// What a window does, in this order, each once.
 const WINDOW: [&str; 5] = ["freeze", "drain", "sequences", "promote", "switch"];
@@ -304,6 +306,7 @@ fn is_irreversible(step: &Step) -> bool {
     match step {
         Step::Sql(step) => step.undo == UndoSql::Irreversible,
         Step::Command(step) => step.undo == UndoProgram::Irreversible,
+        Step::RunTask(step) => step.undo == UndoTask::Irreversible,
         _ => false,
     }
 }

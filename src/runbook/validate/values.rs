@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Check;
 use crate::runbook::mask::holds_password;
 use crate::runbook::model::{
-    Gate, GateRules, Haproxy, HaproxyTcp, HttpGate, Pgbouncer, Postgres, Program, Redirect, Replicate, ReplicationLag,
-    Shift, Sql, Step, System, TimeWindow, UndoProgram, UndoSql, Window,
+    Gate, GateRules, Haproxy, HaproxyTcp, HttpGate, Mysql, Pgbouncer, Postgres, Program, Redirect, Replicate,
+    ReplicationLag, Shift, Sql, Step, System, TimeWindow, UndoProgram, UndoSql, Window,
 };
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -20,9 +20,12 @@ pub(super) fn check(check: &mut Check<'_>) {
         let path = format!("/systems/{name}/{}", system.kind());
         match system {
             System::Postgres(system) => postgres(check, &path, system),
+            System::Mysql(system) | System::Mariadb(system) => mysql(check, &path, system),
             System::Pgbouncer(system) => pgbouncer(check, &path, name, system),
             System::Haproxy(system) => haproxy(check, &path, system),
+            System::Alb(system) => super::aws::alb(check, &path, system),
             System::HaproxyTcp(system) => haproxy_tcp(check, &path, system),
+            _ => {}
         }
     }
     for (name, gate) in &runbook.gates {
@@ -39,6 +42,17 @@ fn postgres(check: &mut Check<'_>, path: &str, system: &Postgres) {
     database_url(check, &format!("{path}/url"), &system.url, true);
     if let Some(url) = &system.replication_url {
         database_url(check, &format!("{path}/replication-url"), url, true);
+    }
+    if let Some(address) = &system.address {
+        host_and_port(check, &format!("{path}/address"), address);
+    }
+}
+
+fn mysql(check: &mut Check<'_>, path: &str, system: &Mysql) {
+    for (key, url) in [("url", Some(&system.url)), ("replication-url", system.replication_url.as_ref())] {
+        if let Some(url) = url {
+            server_url(check, &format!("{path}/{key}"), url, MYSQL, false);
+        }
     }
     if let Some(address) = &system.address {
         host_and_port(check, &format!("{path}/address"), address);
@@ -132,8 +146,20 @@ fn filled(text: &str) -> String {
     filled + rest
 }
 
+/// Schemes of a URL, and what it must look like.
+type Shape = ([&'static str; 2], &'static str);
+const POSTGRES: Shape = (
+    ["postgresql", "postgres"],
+    "write `postgresql://user@host:5432/database`, or a reference such as `${env:SOURCE_URL}`",
+);
+const MYSQL: Shape =
+    (["mysql", "mariadb"], "write `mysql://user@host:3306/schema`, or a reference such as `${env:SOURCE_URL}`");
+
 fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: bool) {
-    const SHAPE: &str = "write `postgresql://user@host:5432/database`, or a reference such as `${env:SOURCE_URL}`";
+    server_url(check, path, text, POSTGRES, needs_database);
+}
+
+fn server_url(check: &mut Check<'_>, path: &str, text: &str, (schemes, shape): Shape, needs_database: bool) {
     if holds_password(text) {
         literal_password(check, path);
     }
@@ -142,19 +168,19 @@ fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: b
     }
     let url = match url::Url::parse(&filled(text)) {
         Ok(url) => url,
-        Err(error) => return check.error(path, "bad-url", &format!("this is not a URL: {error}"), SHAPE),
+        Err(error) => return check.error(path, "bad-url", &format!("this is not a URL: {error}"), shape),
     };
-    if !matches!(url.scheme(), "postgresql" | "postgres") {
+    if !schemes.contains(&url.scheme()) {
         let message = format!("`{}:` is not how a database's URL begins", url.scheme());
-        check.error(path, "bad-url", &message, SHAPE);
+        check.error(path, "bad-url", &message, shape);
     } else if url.host_str().is_none_or(str::is_empty) {
-        check.error(path, "bad-url", "this URL names no host", SHAPE);
+        check.error(path, "bad-url", "this URL names no host", shape);
     } else if needs_database && url.path().trim_matches('/').is_empty() {
-        check.error(path, "bad-url", "this URL names no database", SHAPE);
+        check.error(path, "bad-url", "this URL names no database", shape);
     }
 }
 
-fn host_and_port(check: &mut Check<'_>, path: &str, text: &str) {
+pub(super) fn host_and_port(check: &mut Check<'_>, path: &str, text: &str) {
     if has_reference(text) {
         return;
     }
@@ -187,6 +213,8 @@ fn of_gate(check: &mut Check<'_>, path: &str, gate: &Gate) {
         Gate::ReplicationLag(gate) => replication_lag(check, path, gate),
         Gate::Http(gate) => http(check, path, gate),
         Gate::Prometheus(gate) => metrics::prometheus(check, path, gate),
+        Gate::Cloudwatch(gate) => metrics::cloudwatch(check, path, gate),
+        Gate::Alarm(gate) => metrics::alarm(check, path, gate),
         Gate::TimeWindow(gate) => time_window(check, path, gate),
         Gate::Command(gate) => command_line(check, &format!("{path}/run"), &gate.run),
         Gate::Sql(_)
@@ -295,6 +323,11 @@ fn shift(check: &mut Check<'_>, path: &str, step: &Shift) {
     let at = format!("{path}/weights");
     if step.weights.is_empty() {
         check.error(&at, "empty-list", "this step shifts nothing", "write shares such as `[1, 10, 50, 100]`");
+    }
+    for (n, pair) in step.undo_weights.windows(2).enumerate().filter(|(_, pair)| pair[0] <= pair[1]) {
+        let message = format!("{} comes after {}: going back, weights must shrink", pair[1], pair[0]);
+        let at = format!("{path}/undo-weights/{}", n + 1);
+        check.error(&at, "weights-order", &message, "put them in descending order, each once");
     }
     for (n, pair) in step.weights.windows(2).enumerate().filter(|(_, pair)| pair[0] >= pair[1]) {
         let message = format!("{} comes after {}: weights must grow", pair[1], pair[0]);

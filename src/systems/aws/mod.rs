@@ -5,11 +5,18 @@
 //! time unseen. Clients of a read-only [`Aws`] (`check`, `plan`, gates) refuse to send anything that changes something.
 
 pub mod account;
+pub mod alb;
 pub mod calls;
 mod client;
+pub mod cloud_map;
+pub mod cloudwatch;
+pub mod ecs;
 mod error;
+pub mod parameters;
 mod permissions;
 mod readonly;
+pub mod route53;
+pub mod secrets_manager;
 mod throttle;
 
 pub use account::Identity;

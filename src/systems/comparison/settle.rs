@@ -9,6 +9,7 @@
 //! - anything else is open, and tried again, with the writer read all the time while the barrier passes.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -80,6 +81,9 @@ pub struct Seen {
 
 /// Rows by their keys.
 pub type View = HashMap<Key, Seen>;
+
+/// Digests by key; `None` is a row that was not there.
+type Values = HashMap<Key, HashSet<Option<String>>>;
 
 /// Everything that one round saw of one key.
 struct Round<'r> {
@@ -180,15 +184,15 @@ impl Settling<'_> {
         let b0 = self.rows.read(Seat::Reader, &keys).await?;
         let a1 = self.rows.read(Seat::Writer, &keys).await?;
         let sampled = if sampling { &keys[..keys.len().min(SAMPLED)] } else { &[] };
-        let mut between = HashMap::new();
-        let b1 = {
-            let passing = std::pin::pin!(self.behind_barrier(&keys));
-            let sampling = std::pin::pin!(self.sample(sampled, &mut between));
-            match futures_util::future::select(passing, sampling).await {
-                futures_util::future::Either::Left((view, _)) => view?,
-                futures_util::future::Either::Right((failed, _)) => return Err(failed),
-            }
+        let passed = AtomicBool::new(false);
+        let passing = async {
+            let view = self.behind_barrier(&keys).await;
+            passed.store(true, Ordering::SeqCst);
+            view
         };
+        // A read is never given up in the middle: its session would be lost with it.
+        let (b1, between) = futures_util::future::join(passing, self.sample(sampled, &passed)).await;
+        let (b1, between) = (b1?, between?);
         let a2 = self.rows.read(Seat::Writer, &keys).await?;
         let judge = |key: Key| {
             let round = Round {
@@ -210,26 +214,17 @@ impl Settling<'_> {
         self.rows.read(Seat::Reader, keys).await
     }
 
-    /// Reads the writer as fast as it answers, until it is dropped; ends only by an error.
-    async fn sample(
-        &self,
-        keys: &[Key],
-        between: &mut HashMap<Key, HashSet<Option<String>>>,
-    ) -> crate::systems::DriverError {
-        if keys.is_empty() {
-            return std::future::pending().await;
-        }
-        loop {
-            match self.rows.read(Seat::Sampler, keys).await {
-                Ok(view) => {
-                    for key in keys {
-                        let value = view.get(key).map(|seen| seen.digest.clone());
-                        between.entry(key.clone()).or_default().insert(value);
-                    }
-                }
-                Err(error) => return error,
+    /// Reads the writer as fast as it answers, until the barrier was passed.
+    async fn sample(&self, keys: &[Key], passed: &AtomicBool) -> Result<Values> {
+        let mut between = Values::new();
+        while !keys.is_empty() && !passed.load(Ordering::SeqCst) {
+            let view = self.rows.read(Seat::Sampler, keys).await?;
+            for key in keys {
+                let value = view.get(key).map(|seen| seen.digest.clone());
+                between.entry(key.clone()).or_default().insert(value);
             }
         }
+        Ok(between)
     }
 }
 

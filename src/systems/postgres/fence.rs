@@ -67,8 +67,10 @@ impl Fencing<'_> {
         let database = ident(&self.open.database);
         let mut sql = String::new();
         match self.mode {
-            Fence::Roles => sql += &self.each_role("NOLOGIN"),
-            Fence::Auto | Fence::Database => sql += &format!("ALTER DATABASE {database} CONNECTION LIMIT 0;\n"),
+            Fence::Roles | Fence::Accounts => sql += &self.each_role("NOLOGIN"),
+            Fence::Auto | Fence::Database | Fence::ReadOnly => {
+                sql += &format!("ALTER DATABASE {database} CONNECTION LIMIT 0;\n");
+            }
         }
         if self.open.owned || self.superuser {
             sql += &format!("ALTER DATABASE {database} SET default_transaction_read_only = on;\n");
@@ -82,8 +84,8 @@ impl Fencing<'_> {
         let database = ident(&self.open.database);
         let mut sql = String::new();
         match self.mode {
-            Fence::Roles => sql += &self.each_role("LOGIN"),
-            Fence::Auto | Fence::Database => {
+            Fence::Roles | Fence::Accounts => sql += &self.each_role("LOGIN"),
+            Fence::Auto | Fence::Database | Fence::ReadOnly => {
                 sql += &format!("ALTER DATABASE {database} CONNECTION LIMIT {};\n", self.open.connection_limit);
             }
         }

@@ -200,6 +200,11 @@ impl<K: Staged> Scene<K> {
         std::fs::write(&self.runbook, format!("{head}{lines}")).unwrap();
     }
 
+    /// Adds to the program's environment.
+    pub fn add_env(&mut self, more: impl IntoIterator<Item = (String, String)>) {
+        self.env.extend(more);
+    }
+
     pub fn open_door(&self) {
         std::fs::write(self.folder.join("door"), "").unwrap();
     }

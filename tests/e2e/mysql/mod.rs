@@ -1,3 +1,6 @@
 //! MySQL and MariaDB: the sandbox.
 
+mod compare;
+mod preflight;
 mod sandbox;
+mod support;

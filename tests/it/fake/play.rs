@@ -39,14 +39,17 @@ pub fn plan_as_written(file: &str, text: &str) -> Plan {
         system_identifier: identifier.into(),
         database: "shop".into(),
         role: "pointsman".into(),
+        mysql: None,
     };
     let public = |name: &str| ("public".to_owned(), name.to_owned());
     let choices = Choices {
+        routes: indexmap::IndexMap::new(),
         source: side(150_013, "7000000000000000001"),
         target: side(180_001, "7000000000000000002"),
         tables: vec![public("orders"), public("customers")],
         sequences: vec![public("orders_id_seq")],
         schemas: vec!["public".into()],
+        mysql: None,
     };
     let moves = loaded.runbook.steps.iter().any(|step| step.kind() == "replicate");
     assemble(&loaded, file, if moves { choices } else { Choices::default() })
