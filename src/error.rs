@@ -159,6 +159,13 @@ impl From<Diagnostics> for CliError {
     }
 }
 
+impl CliError {
+    /// What went wrong with a file or a folder.
+    pub fn at(path: &std::path::Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        move |error| Self::new(Exit::Error, format!("{}: {error}", path.display()))
+    }
+}
+
 impl From<std::io::Error> for CliError {
     fn from(error: std::io::Error) -> Self {
         Self::new(Exit::Error, error.to_string())

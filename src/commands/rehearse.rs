@@ -50,7 +50,8 @@ async fn rehearse_with<K: Kind>(
     state: PathBuf,
     output: Output,
 ) -> Result<Exit, CliError> {
-    let folder = own_folder(&state.with_file_name("rehearsals"))?;
+    let rehearsals = state.with_file_name("rehearsals");
+    let folder = own_folder(&rehearsals).map_err(CliError::at(&rehearsals))?;
     let (screen, by_hand) = (output == Output::Tui, args.by_hand);
     let (rate, source, target) = (args.rate, args.source, args.target);
     let rehearsal = Rehearsal { runbook, rate, source, target, folder, program: None, screen, by_hand };
