@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # install-servers.sh [PREFIX]: real database servers and proxies for the rehearsal and the tests.
+# install-servers.sh --where: prints the PREFIX that it would take, and does nothing.
 #
 # PREFIX defaults to $POINTSMAN_SERVERS, else $HOME/.cache/pointsman-servers, else (root whose home other users
 # cannot enter, while the servers must not run as root) /var/cache/pointsman-servers.
@@ -24,6 +25,7 @@
 #   mariadb  bookworm  MariaDB 10.11
 #   extra    bookworm  Redis
 #   tmux     bookworm  tmux, for the tests of the terminal screen
+#   prometheus bookworm  Prometheus, for the tests of its gate
 #   pt       sid       Percona Toolkit with its own perl
 #
 # Environment: DEBIAN_MIRROR, DEBIAN_SECURITY and DEBIAN_KEYRING override where packages come from and what proves
@@ -70,8 +72,9 @@ recipe() { # group
     mariadb)  echo "bookworm : mariadb-server-core mariadb-client-core" ;;
     extra)    echo "bookworm : redis-server redis-tools" ;;
     tmux)     echo "bookworm : tmux" ;;
+    prometheus) echo "bookworm : prometheus" ;;
     pt)       echo "sid : percona-toolkit perl libdbd-mysql-perl libterm-readkey-perl" ;;
-    *) log "there is no group '$1'; there are: new pg17 old mysql mariadb extra tmux pt"; exit 2 ;;
+    *) log "there is no group '$1'; there are: new pg17 old mysql mariadb extra tmux prometheus pt"; exit 2 ;;
   esac
 }
 
@@ -201,7 +204,11 @@ fetch_group() { # group, suite, package...
   rm -rf "$work"
   trim "$dir"
   rm -rf "${PREFIX:?}/$g"; mv "$dir" "$PREFIX/$g"
-  if [ "$g" = patchelf ]; then keep_patchelf; else link_group "$g"; fi
+  case $g in
+    patchelf)   wrap patchelf usr/bin/patchelf patchelf ;;
+    prometheus) wrap prometheus usr/bin/prometheus bin/prometheus ;;
+    *)          link_group "$g" ;;
+  esac
   log "$g: ready in $((SECONDS - start)) s ($(ls_servers "$g"))"
 }
 
@@ -212,7 +219,7 @@ trim() { # folder: drop what no server needs to run
 }
 
 ls_servers() { # group: the packages that are servers, with their versions, for people
-  sed -nE 's/^(postgresql-[0-9]+|pgbouncer|haproxy|mysql-server-core|mariadb-server-core|redis-server|tmux|patchelf|percona-toolkit)_([^_]+)_.*/\1 \2/p' \
+  sed -nE 's/^(postgresql-[0-9]+|pgbouncer|haproxy|mysql-server-core|mariadb-server-core|redis-server|tmux|prometheus|patchelf|percona-toolkit)_([^_]+)_.*/\1 \2/p' \
     "$PREFIX/$1/.packages" | sed 's/%3a/:/; s/-[^-]*$//' | paste -sd, - | sed 's/,/, /g'
 }
 
@@ -224,13 +231,16 @@ loader_of() { # group folder
   log "$1: no ld.so in it"; return 1
 }
 
-# patchelf can't patch the libraries it runs on: it is started through its own ld.so instead.
-keep_patchelf() {
-  cat > "$PREFIX/patchelf/patchelf" <<RUN
+# patchelf can't patch the libraries it runs on, and what it does to a Go program crashes: these are started through the
+# group's own ld.so instead.
+wrap() { # group, program below it, wrapper below it
+  local dir=$PREFIX/$1
+  mkdir -p "$(dirname "$dir/$3")"
+  cat > "$dir/$3" <<RUN
 #!/bin/sh
-exec "$(loader_of "$PREFIX/patchelf")" --library-path "$PREFIX/patchelf/usr/lib/x86_64-linux-gnu:$PREFIX/patchelf/lib/x86_64-linux-gnu" "$PREFIX/patchelf/usr/bin/patchelf" "\$@"
+exec "$(loader_of "$dir")" --library-path "$dir/usr/lib/x86_64-linux-gnu:$dir/lib/x86_64-linux-gnu" "$dir/$2" "\$@"
 RUN
-  chmod +x "$PREFIX/patchelf/patchelf"
+  chmod +x "$dir/$3"
 }
 
 # Makes every ELF program of the group use the group's own ld.so and libraries.
@@ -340,7 +350,8 @@ paths() {
     MYSQLD mysql/usr/sbin/mysqld MYSQL mysql/usr/bin/mysql MYSQLDUMP mysql/usr/bin/mysqldump MYSQL_BASEDIR mysql/usr \
     MARIADBD mariadb/usr/sbin/mariadbd MARIADB mariadb/usr/bin/mariadb MARIADB_BASEDIR mariadb/usr \
     MARIADB_INSTALL_DB mariadb/usr/bin/mariadb-install-db \
-    REDIS_SERVER extra/usr/bin/redis-server REDIS_CLI extra/usr/bin/redis-cli TMUX_PROGRAM tmux/usr/bin/tmux PT bin/pt
+    REDIS_SERVER extra/usr/bin/redis-server REDIS_CLI extra/usr/bin/redis-cli TMUX_PROGRAM tmux/usr/bin/tmux PT bin/pt \
+    PROMETHEUS prometheus/bin/prometheus
 }
 
 path_lines() { # (name, path below PREFIX)...
@@ -353,6 +364,7 @@ path_lines() { # (name, path below PREFIX)...
 main() {
   local g
   FAILED=''
+  if [ "${1:-}" = --where ]; then echo "${POINTSMAN_SERVERS:-$(default_prefix)}"; return; fi
   command -v flock > /dev/null || not_here "this machine has no flock (package util-linux)"
   PREFIX=${1:-${POINTSMAN_SERVERS:-$(default_prefix)}}
   mkdir -p "$PREFIX"; PREFIX=$(cd "$PREFIX" && pwd -P)

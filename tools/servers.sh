@@ -6,14 +6,15 @@
 #      PGBOUNCER_NEW, PGBOUNCER_OLD, HAPROXY_NEW, HAPROXY_OLD (programs);
 #   2. that and the machine's own servers;
 #   3. that and what tools/install-servers.sh puts into a cache folder, which is skipped with --find.
-# And tmux (TMUX_PROGRAM), by the same ways, for the tests of the terminal screen.
+# And tmux (TMUX_PROGRAM) and Prometheus (PROMETHEUS), by the same ways, and the AWS emulators (MOTO_SERVER, MINISTACK; see
+# tools/install-emulators.sh), for the tests that need them.
 # With less than enough but with a PostgreSQL, a PgBouncer and a HAProxy it goes on, and says so.
 # Exit: 0 usable, 1 the installation failed, 2 this machine cannot have them.
 set -euo pipefail
 
 readonly OLDEST=15 NEWEST=18                # what the program supports
 readonly PROGRAMS="PGBOUNCER_NEW PGBOUNCER_OLD HAPROXY_NEW HAPROXY_OLD"
-readonly OTHERS="MYSQLD MYSQL MYSQLDUMP MYSQL_BASEDIR MARIADBD MARIADB MARIADB_INSTALL_DB MARIADB_BASEDIR REDIS_SERVER REDIS_CLI TMUX_PROGRAM PT"
+readonly OTHERS="MYSQLD MYSQL MYSQLDUMP MYSQL_BASEDIR MARIADBD MARIADB MARIADB_INSTALL_DB MARIADB_BASEDIR REDIS_SERVER REDIS_CLI TMUX_PROGRAM PT PROMETHEUS MOTO_SERVER MINISTACK"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 declare -A found=()
 
@@ -70,15 +71,22 @@ from_installation() {
   done
 }
 
-# The tests of the terminal screen want a terminal that a program can hold: tmux. Nothing else does, so that a machine
-# without it goes on, and the test says what is missing.
-find_tmux() { # [--find]
+# What some tests want and nothing else does, so that a machine without it goes on, and the test says what is missing.
+find_program() { # name, program, what it is for, [--find]
   local path
-  if path=$(command -v tmux); then keep TMUX_PROGRAM "$path"; fi
-  if [ -z "${found[TMUX_PROGRAM]:-}" ] && [ "${1:-}" != --find ]; then
-    path=$(GROUPS_WANTED=tmux "$here/install-servers.sh" | sed -n 's/^TMUX_PROGRAM=//p') || true
-    if [ -n "$path" ]; then keep TMUX_PROGRAM "$path"; else log "NOTE: there is no tmux, which the tests of the terminal screen need"; fi
+  if path=$(command -v "$2"); then keep "$1" "$path"; fi
+  if [ -z "${found[$1]:-}" ] && [ "${4:-}" != --find ]; then
+    path=$(GROUPS_WANTED=$2 "$here/install-servers.sh" | sed -n "s/^$1=//p") || true
+    if [ -n "$path" ]; then keep "$1" "$path"; else log "NOTE: there is no $2, which $3 need"; fi
   fi
+}
+
+find_emulators() { # [--find]
+  if [ -n "${found[MOTO_SERVER]:-}" ] && [ -n "${found[MINISTACK]:-}" ]; then return; fi
+  if [ "${1:-}" = --find ]; then return; fi
+  from_installation < <("$here/install-emulators.sh")
+  [ -n "${found[MOTO_SERVER]:-}" ] && [ -n "${found[MINISTACK]:-}" ] ||
+    log "NOTE: the AWS emulators are not there, which the tests and the rehearsal of AWS need"
 }
 
 versions() { printf '%s\n' "${!found[@]}" | sed -nE 's/^PG([0-9]+)_BIN$/\1/p' | sort -n; }
@@ -131,7 +139,9 @@ main() {
   is_usable || { log "not found:$(missing). Name them (PG15_BIN, PG18_BIN, PGBOUNCER_NEW, HAPROXY_NEW) or install them."; exit $(( status ? status : 2 )); }
   is_enough || log "NOTE: only PostgreSQL $(versions | paste -sd, -) is to be had, so the rehearsal moves between two servers of the same version"
   fill_in
-  find_tmux "$@"
+  find_program TMUX_PROGRAM tmux "the tests of the terminal screen" "$@"
+  find_program PROMETHEUS prometheus "the tests of its gate" "$@"
+  find_emulators "$@"
   print
 }
 

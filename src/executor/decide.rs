@@ -325,6 +325,7 @@ mod tests {
             file_sha256: String::new(),
             environment: None,
             stage: Stage::Staging,
+            aws: crate::runbook::model::AwsPlace::default(),
             systems: indexmap::IndexMap::new(),
             gates: indexmap::IndexMap::new(),
             steps,

@@ -41,6 +41,7 @@ pub async fn beat(journal: Arc<Journal>, run: String) {
             flow: Some(Flow { pair, heading }),
             sessions: &sessions,
             baselines: &baselines,
+            since: None,
         };
         let reading = gates::measure(&any, &context).await;
         if reading.number.is_some() {

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use crate::endpoints::{self, Endpoint};
 use crate::runbook::model::System;
 use crate::systems::Result;
+use crate::systems::aws::{self, Aws};
 use crate::systems::mysql;
 use crate::systems::postgres::{Access, Session, setup};
 use crate::systems::world::World;
@@ -53,13 +54,22 @@ impl Rig {
 
     /// The session to a MySQL or MariaDB server, in the same way.
     pub async fn mysql(&self, name: &str) -> Result<Arc<mysql::Session>> {
+        self.mysql_kept(name, name.to_owned()).await
+    }
+
+    /// A second session to the same server: for the word that ends what the first one waits for.
+    pub async fn mysql_spare(&self, name: &str) -> Result<Arc<mysql::Session>> {
+        self.mysql_kept(name, format!("{name} (spare)")).await
+    }
+
+    async fn mysql_kept(&self, name: &str, key: String) -> Result<Arc<mysql::Session>> {
         let mut sessions = self.mysql.lock().await;
-        if let Some(session) = sessions.get(name).filter(|session| !session.is_closed()) {
+        if let Some(session) = sessions.get(&key).filter(|session| !session.is_closed()) {
             return Ok(Arc::clone(session));
         }
         let session = Arc::new(self.world.mysql(name)?.connect(mysql::Access::ReadWrite).await?);
         mysql::setup::raise_epoch(&session, &self.run, self.epoch.load(Ordering::SeqCst)).await?;
-        sessions.insert(name.to_owned(), Arc::clone(&session));
+        sessions.insert(key, Arc::clone(&session));
         Ok(session)
     }
 
@@ -80,6 +90,11 @@ impl Rig {
         endpoint.warm().await?;
         endpoints.insert(name.to_owned(), Arc::clone(&endpoint));
         Ok(endpoint)
+    }
+
+    /// The clients of a system of AWS, for changes too. The first time, the account is looked at.
+    pub async fn aws(&self, name: &str) -> Result<Aws> {
+        self.world.aws(name, aws::Access::ReadWrite).await
     }
 
     /// Makes a new epoch the only one that may change the databases, in every session that is open.

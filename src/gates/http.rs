@@ -8,7 +8,7 @@ use serde_json_path::JsonPath;
 
 use super::{Reading, compare, expectation};
 use crate::runbook::model::{Expect, HttpGate};
-use crate::secret;
+use crate::secret::{self, Secret};
 
 const LIMIT: Duration = Duration::from_secs(8);
 /// An answer longer than this is not one to a question.
@@ -60,10 +60,17 @@ fn at(path: &str, body: &str) -> Result<Option<String>, String> {
 
 async fn get(gate: &HttpGate) -> Result<(u16, String), String> {
     let url = secret::resolve(&gate.url).map_err(|error| error.to_string())?;
-    // The error would repeat the resolved URL.
+    fetch(url.expose(), &[]).await
+}
+
+/// A GET: status and body of its answer. No error repeats the URL or a header.
+pub(super) async fn fetch(url: &str, headers: &[(&str, Secret)]) -> Result<(u16, String), String> {
     let words = |error: reqwest::Error| chain(&error.without_url());
-    let client = client().map_err(words)?;
-    let mut answer = client.get(url.expose()).send().await.map_err(words)?;
+    let mut request = client().map_err(words)?.get(url);
+    for (name, value) in headers {
+        request = request.header(*name, value.expose());
+    }
+    let mut answer = request.send().await.map_err(words)?;
     let status = answer.status().as_u16();
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(words)? {

@@ -7,6 +7,7 @@ mod http;
 mod lag;
 mod long_transactions;
 pub mod policy;
+mod prometheus;
 mod sessions;
 mod sql;
 mod target_health;
@@ -65,12 +66,23 @@ pub struct Reading {
     pub detail: Option<String>,
     /// When it was read.
     pub at: Timestamp,
+    /// Whether nothing can be known yet, so soon after the gate was first asked: it is asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early: bool,
 }
 
 impl Reading {
     fn new(verdict: Verdict, value: impl Into<String>, threshold: &str) -> Self {
         let value = value.into();
-        Self { verdict, value, number: None, threshold: threshold.to_owned(), detail: None, at: clock::now() }
+        Self {
+            verdict,
+            value,
+            number: None,
+            threshold: threshold.to_owned(),
+            detail: None,
+            at: clock::now(),
+            early: false,
+        }
     }
 
     /// A value that is known: passes or fails.
@@ -107,6 +119,8 @@ pub struct GateContext<'a> {
     pub sessions: &'a Sessions,
     /// What the load balancers had counted before.
     pub baselines: &'a Baselines,
+    /// When the gate was first asked, of one that is waited for: what was measured before is not about now.
+    pub since: Option<Timestamp>,
 }
 
 /// Measures a gate once. Takes no longer than its limit, and never fails: that is a verdict too.
@@ -127,6 +141,7 @@ async fn ask(gate: &Gate, context: &GateContext<'_>) -> Reading {
         Gate::ReplicationLag(gate) => lag::measure(gate, context).await,
         Gate::Sql(gate) => sql::measure(gate, context).await,
         Gate::Http(gate) => http::measure(gate).await,
+        Gate::Prometheus(gate) => prometheus::measure(gate).await,
         Gate::TargetHealth(gate) => target_health::measure(gate, context).await,
         Gate::TrafficShare(gate) => traffic_share::measure(gate, context).await,
         Gate::LongTransactions(gate) => long_transactions::measure(gate, context).await,
@@ -143,6 +158,7 @@ pub fn describe(gate: &Gate, context: &GateContext<'_>) -> Vec<String> {
         Gate::ReplicationLag(gate) => lag::describe(gate, context.flow, context.world),
         Gate::Sql(gate) => sql::describe(gate, context.world),
         Gate::Http(gate) => vec![format!("GET {}", secret::mask(&gate.url))],
+        Gate::Prometheus(gate) => prometheus::describe(gate),
         Gate::TargetHealth(gate) => target_health::describe(&gate.traffic, context.world),
         Gate::TrafficShare(gate) => target_health::describe(&gate.traffic, context.world),
         Gate::LongTransactions(gate) => long_transactions::describe(gate, context.world),
@@ -159,6 +175,7 @@ pub fn threshold(gate: &Gate) -> String {
         Gate::ReplicationLag(gate) => lag::threshold(gate),
         Gate::Sql(gate) => expectation(&gate.expect),
         Gate::Http(gate) => http::threshold(gate),
+        Gate::Prometheus(gate) => prometheus::threshold(gate),
         Gate::TargetHealth(gate) => target_health::threshold(gate),
         Gate::TrafficShare(gate) => traffic_share::threshold(gate, gate.share.map(|share| share.0)),
         Gate::LongTransactions(gate) => long_transactions::threshold(gate),
@@ -170,11 +187,31 @@ pub fn threshold(gate: &Gate) -> String {
 
 /// What a value has to be, for people.
 fn expectation(expect: &Expect) -> String {
-    let mut parts = Vec::new();
-    parts.extend(expect.min.map(|min| format!("at least {min}")));
-    parts.extend(expect.max.map(|max| format!("at most {max}")));
+    let mut parts = bounds(expect.min, expect.max);
     parts.extend(expect.equals.as_ref().map(|text| format!("`{text}`")));
     if parts.is_empty() { "true".to_owned() } else { parts.join(" and ") }
+}
+
+/// What a number has to be, for people.
+fn limits<T: std::fmt::Display>(min: Option<T>, max: Option<T>) -> String {
+    bounds(min, max).join(" and ")
+}
+
+fn bounds<T: std::fmt::Display>(min: Option<T>, max: Option<T>) -> Vec<String> {
+    let min = min.map(|min| format!("at least {min}"));
+    min.into_iter().chain(max.map(|max| format!("at most {max}"))).collect()
+}
+
+/// A number as people read it: four digits say enough.
+fn figure(value: f64) -> String {
+    let whole = value.abs().log10().floor().max(0.0);
+    let digits = (0..4_u8).rev().find(|digits| f64::from(*digits) <= 3.0 - whole).map_or(0, usize::from);
+    if value != 0.0 && value.abs() < 0.001 { format!("{value:.1e}") } else { trimmed(&format!("{value:.digits$}")) }
+}
+
+fn trimmed(text: &str) -> String {
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    text.to_owned()
 }
 
 /// Compares a value with what it has to be; true, when nothing is said.
@@ -217,6 +254,18 @@ mod tests {
 
     fn verdict(value: Option<&str>, expect: &Expect) -> Verdict {
         compare(value, expect, &expectation(expect)).verdict
+    }
+
+    #[test]
+    fn figures_have_four_digits() {
+        let shown = |value: f64| figure(value);
+        assert_eq!(shown(0.0), "0");
+        assert_eq!(shown(0.012_345_678), "0.012");
+        assert_eq!(shown(1.5), "1.5");
+        assert_eq!(shown(12.345_67), "12.35");
+        assert_eq!(shown(123_456.7), "123457");
+        assert_eq!(shown(-2.0), "-2");
+        assert_eq!(shown(0.000_012), "1.2e-5");
     }
 
     #[test]

@@ -54,6 +54,10 @@ impl GateState {
         match reading.verdict {
             Verdict::Pass => self.passed(rules, reading, now),
             Verdict::Fail => self.failed(rules),
+            Verdict::NoData if reading.early => {
+                self.restart();
+                self.waiting()
+            }
             Verdict::NoData => self.broken(Progress::NoData),
             Verdict::Error => self.broken(Progress::Error),
         }
@@ -155,6 +159,17 @@ mod tests {
             assert_eq!(last(&rules, &broken), Progress::Waiting { since: Some(at(10)), successes: 2 }, "{breaker:?}");
             assert_eq!(last(&rules, &[(Pass, 0), (breaker, 5), (Pass, 10), (Pass, 20)]), Progress::Open);
         }
+    }
+
+    #[test]
+    fn too_early_to_know_is_asked_again_and_is_no_pass() {
+        let rules = rules(0, 2, 0);
+        let mut state = GateState::default();
+        state.step(&rules, &reading(Pass, 0), at(0));
+        let early = Reading { early: true, ..reading(NoData, 1) };
+        assert_eq!(state.step(&rules, &early, at(1)), Progress::Waiting { since: None, successes: 0 });
+        let error = Reading { early: true, ..reading(Error, 2) };
+        assert_eq!(state.step(&rules, &error, at(2)), Progress::Error, "an error is one however early");
     }
 
     #[test]

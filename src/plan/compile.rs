@@ -1,11 +1,12 @@
 //! Runbook to plan: flattens the steps, looks at the databases, makes every choice.
 
+use indexmap::IndexMap;
 use thiserror::Error;
 
 use super::{Choices, FORMAT, Plan, PlanStep};
 use crate::engine;
 use crate::runbook::Loaded;
-use crate::runbook::model::Step;
+use crate::runbook::model::{AwsPlace, Name, Step, System};
 use crate::runbook::step_ids;
 use crate::systems::DriverError;
 use crate::systems::pair::Pair;
@@ -47,12 +48,20 @@ pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
         file_sha256: loaded.sha256.clone(),
         environment: loaded.environment.clone(),
         stage: runbook.stage,
-        systems: runbook.systems.clone(),
+        aws: runbook.aws.clone(),
+        systems: with_places(&runbook.systems, &runbook.aws),
         gates: runbook.gates.clone(),
         steps: flatten(&runbook.steps),
         pair,
         choices,
     }
+}
+
+/// The systems, each with the place that its calls to AWS go to.
+fn with_places(systems: &IndexMap<Name, System>, around: &AwsPlace) -> IndexMap<Name, System> {
+    let mut systems = systems.clone();
+    systems.values_mut().filter_map(System::aws_mut).for_each(|place| place.fill(around));
+    systems
 }
 
 /// The steps in the order of execution, with their names.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::journal::StepId;
-use crate::runbook::model::{Fence, Gate, Name, Stage, Step, System, Window};
+use crate::runbook::model::{AwsPlace, Fence, Gate, Name, Stage, Step, System, Window};
 use crate::systems::pair::Pair;
 
 /// Version of the stored form.
@@ -34,6 +34,9 @@ pub struct Plan {
     pub environment: Option<Name>,
     /// What kind of place it works on.
     pub stage: Stage,
+    /// Where calls to AWS go that belong to no system, such as secret references.
+    #[serde(default, skip_serializing_if = "AwsPlace::is_empty")]
+    pub aws: AwsPlace,
     /// The systems, with secrets still as references.
     pub systems: IndexMap<Name, System>,
     /// The gates.

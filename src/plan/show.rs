@@ -22,7 +22,7 @@ pub async fn readings(plan: &Plan) -> Readings {
     let world = World::new(plan.systems.clone());
     let flow = plan.pair.as_ref().map(|pair| Flow { pair, heading: Heading::Forth });
     let (sessions, baselines) = (Sessions::default(), Baselines::default());
-    let context = GateContext { world: &world, flow, sessions: &sessions, baselines: &baselines };
+    let context = GateContext { world: &world, flow, sessions: &sessions, baselines: &baselines, since: None };
     let mut readings = Readings::new();
     for (name, gate) in &plan.gates {
         readings.insert(name.clone(), gates::measure(gate, &context).await);

@@ -75,8 +75,7 @@ fn wrap(text: &mut String, label: &str, words: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::finding::Check;
-    use super::super::judge;
-    use super::super::testing::input;
+    use super::super::postgres::{judge, testing};
     use super::*;
 
     #[test]
@@ -103,7 +102,7 @@ mod tests {
 
     #[test]
     fn nothing_but_statements_is_wider_than_the_page() {
-        let mut input = input();
+        let mut input = testing::input();
         input.source.settings.clear();
         let text = render(&judge(&input), true);
         for line in text.lines().filter(|line| !line.starts_with("      fix: ")) {

@@ -71,7 +71,11 @@ pub async fn rehearse(
         ..SandboxOptions::default()
     };
     say("starting the sandbox: source, target, pooler, load balancer, two application instances");
-    let sandbox = Sandbox::start(options).await?;
+    let mut sandbox = Sandbox::start(options).await?;
+    if is_before_aws(&rehearsal.runbook)? {
+        say("starting AWS before it: two emulators, and a load balancer that follows the weights they hold");
+        sandbox.put_aws_before().await?;
+    }
     sandbox.notes().iter().for_each(|note| say(&format!("note: {note}")));
     let (source, target) = (sandbox.source.major(), sandbox.target.major());
     say(&format!(
@@ -104,6 +108,12 @@ pub async fn rehearse(
     result.take_steps(&journal, (CLIENTS.0 + CLIENTS.1) as u64)?;
     result.report = write_report(&journal, &forward.run, &rehearsal.folder)?;
     Ok((result, sandbox))
+}
+
+/// Whether the runbook's traffic is that of AWS.
+fn is_before_aws(runbook: &Path) -> Result<bool, CliError> {
+    let systems = crate::runbook::load(runbook, None)?.runbook.systems;
+    Ok(systems.values().any(|system| system.kind() == "alb"))
 }
 
 fn load(sandbox: &Sandbox, rehearsal: &Rehearsal) -> Result<Workload, CliError> {

@@ -3,6 +3,10 @@
 //! In the file the keys of [`GateRules`] stand beside a gate's own (`{ max: 1MiB, for: 60s }`); the reader gathers
 //! them into `rules`, and the JSON Schema shows them inline. The frozen plan stores them nested.
 
+mod metrics;
+
+pub use metrics::*;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +23,8 @@ pub enum Gate {
     Sql(SqlGate),
     /// The answer to an HTTP request.
     Http(HttpGate),
+    /// The answer of Prometheus to a query.
+    Prometheus(PrometheusGate),
     /// How many servers behind a load balancer are fit.
     TargetHealth(TargetHealth),
     /// The share of the traffic that really arrives at the new servers.
@@ -41,6 +47,7 @@ impl Gate {
             Self::ReplicationLag(_) => "replication-lag",
             Self::Sql(_) => "sql",
             Self::Http(_) => "http",
+            Self::Prometheus(_) => "prometheus",
             Self::TargetHealth(_) => "target-health",
             Self::TrafficShare(_) => "traffic-share",
             Self::LongTransactions(_) => "long-transactions",
@@ -57,6 +64,7 @@ impl Gate {
             Self::ReplicationLag(gate) => &gate.rules,
             Self::Sql(gate) => &gate.rules,
             Self::Http(gate) => &gate.rules,
+            Self::Prometheus(gate) => &gate.rules,
             Self::TargetHealth(gate) => &gate.rules,
             Self::TrafficShare(gate) => &gate.rules,
             Self::LongTransactions(gate) => &gate.rules,

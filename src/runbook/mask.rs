@@ -7,7 +7,7 @@ use std::ops::Range;
 /// What stands in place of a password.
 const STARS: &str = "***";
 /// A key with one of these in its name holds a secret.
-const SECRET_WORDS: [&str; 4] = ["password", "passwd", "secret", "token"];
+pub(super) const SECRET_WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "authorization", "api-key"];
 
 /// A line that may be shown.
 pub(super) struct Masked {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Share, Size, Span};
 
+pub use super::aws::*;
 pub use super::gates::*;
 pub use super::steps::*;
 pub use super::systems::*;
@@ -37,6 +38,9 @@ pub struct Runbook {
     /// Marks the environment that people must not mistake: `production` is shown as a warning everywhere.
     #[serde(default)]
     pub stage: Stage,
+    /// Where calls to AWS go, and as whom; systems and gates may say otherwise for themselves.
+    #[serde(default, skip_serializing_if = "AwsPlace::is_empty")]
+    pub aws: AwsPlace,
     /// The outside things that this runbook touches, by name.
     pub systems: IndexMap<Name, System>,
     /// Named questions that steps wait for.
@@ -44,7 +48,7 @@ pub struct Runbook {
     pub gates: IndexMap<Name, Gate>,
     /// What is done, in this order.
     pub steps: Vec<Step>,
-    /// Overlays chosen with `--env NAME`: each may replace parts of `vars`, `stage`, `systems` and `gates`. The
+    /// Overlays chosen with `--env NAME`: each may replace parts of `vars`, `stage`, `aws`, `systems` and `gates`. The
     /// overlay is merged into the file before it is read into these shapes, so this is empty in a read runbook.
     #[serde(default, skip_serializing)]
     pub environments: IndexMap<Name, Overlay>,
@@ -73,6 +77,9 @@ pub struct Overlay {
     /// Merged into `vars`.
     #[serde(default)]
     pub vars: BTreeMap<Name, String>,
+    /// Merged into `aws`.
+    #[serde(default)]
+    pub aws: BTreeMap<Name, serde_json::Value>,
     /// Merged into `systems`.
     #[serde(default)]
     pub systems: BTreeMap<Name, serde_json::Value>,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Name, Program};
+use super::model::{AwsPlace, Name, Program};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -32,6 +32,21 @@ impl System {
             Self::Mariadb(_) => "mariadb",
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
+        }
+    }
+
+    /// Where its calls to AWS go, of a system of AWS.
+    #[must_use]
+    pub const fn aws(&self) -> Option<&AwsPlace> {
+        match self {
+            Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
+        }
+    }
+
+    /// The same, to be filled from the runbook's own `aws:`.
+    pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
+        match self {
+            Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_) | Self::Pgbouncer(_) | Self::Haproxy(_) => None,
         }
     }
 

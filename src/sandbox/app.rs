@@ -72,9 +72,14 @@ pub async fn run(options: AppOptions) -> Result<(), SandboxError> {
         .route("/write", post(take_write))
         // Only that it lives: a paused pooler must not make it look ill.
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/whoami", get(|State(app): State<Arc<App>>| async move { app.options.name.clone() }))
+        .route("/whoami", get(whoami))
+        .route("/api/whoami", get(whoami))
         .with_state(app);
     axum::serve(listener, routes).await.map_err(SandboxError::io("serve HTTP"))
+}
+
+async fn whoami(State(app): State<Arc<App>>) -> String {
+    app.options.name.clone()
 }
 
 struct App {

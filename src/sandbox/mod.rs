@@ -24,6 +24,7 @@ mod write;
 mod writer;
 
 pub mod app;
+pub mod aws;
 pub mod delay;
 pub mod haproxy;
 pub mod history;
@@ -70,6 +71,8 @@ pub struct Sandbox {
     pub app_new: AppInstance,
     /// The load balancers, all before the same two instances.
     pub haproxies: Vec<Haproxy>,
+    /// AWS in the place of the load balancers, where it was asked for.
+    pub aws: Option<aws::Front>,
     notes: Vec<String>,
     // The last field, so that the servers have ended when the folder is deleted.
     folder: Folder,
@@ -106,7 +109,7 @@ impl Sandbox {
         let pgbouncers = build.pgbouncers(source.port()).await?;
         let (app_old, app_new) = tokio::try_join!(build.app("old", &pgbouncers), build.app("new", &pgbouncers))?;
         let haproxies = build.haproxies(&app_old, &app_new).await?;
-        Ok(Self { source, target, pgbouncers, app_old, app_new, haproxies, notes, folder })
+        Ok(Self { source, target, pgbouncers, app_old, app_new, haproxies, aws: None, notes, folder })
     }
 
     /// What is not as it was asked for, for people.
@@ -119,8 +122,21 @@ impl Sandbox {
         &self.folder.path
     }
 
+    /// Puts AWS before the application, in the place of the load balancers.
+    ///
+    /// # Errors
+    /// When a program is missing or does not start.
+    pub async fn put_aws_before(&mut self) -> Result<(), SandboxError> {
+        let apps = (self.app_old.port(), self.app_new.port());
+        self.aws = Some(aws::Front::start(self.folder(), apps, self.source.port()).await?);
+        Ok(())
+    }
+
     /// The address of every load balancer, as `http://127.0.0.1:port`.
     pub fn web_urls(&self) -> Vec<String> {
+        if let Some(aws) = &self.aws {
+            return aws.plane.urls();
+        }
         self.haproxies.iter().map(|balancer| format!("http://127.0.0.1:{}", balancer.port())).collect()
     }
 
@@ -151,6 +167,7 @@ impl Sandbox {
             put("HAPROXY_ADDRESS", index, balancer.admin_address());
             put("WEB_URL", index, format!("http://127.0.0.1:{}", balancer.port()));
         }
+        env.extend(self.aws.iter().flat_map(aws::Front::env));
         env
     }
 
@@ -171,6 +188,7 @@ impl Sandbox {
     /// Ends everything and deletes the folder.
     pub async fn stop(mut self) {
         // Clients first, so that no server waits for them.
+        self.aws = None;
         self.haproxies.iter_mut().for_each(Haproxy::kill9);
         self.app_old.kill9();
         self.app_new.kill9();
@@ -213,6 +231,7 @@ impl Sandbox {
         self.app_old.leave_running();
         self.app_new.leave_running();
         self.haproxies.iter_mut().for_each(Haproxy::leave_running);
+        self.aws.iter_mut().for_each(aws::Front::leave_running);
     }
 }
 

@@ -87,6 +87,16 @@ impl Servers {
     }
 }
 
+/// A program that only some sandboxes need, by its name in the environment or in what the installers wrote.
+///
+/// # Errors
+/// When this machine does not have it.
+pub(crate) fn named(variable: &str, people: &str) -> Result<PathBuf, SandboxError> {
+    let named = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let found = named.or_else(|| prefix_paths().remove(variable)).filter(|path| path.is_file());
+    found.ok_or_else(|| missing(people, variable))
+}
+
 /// Which of several versions of a program is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Age {
@@ -142,7 +152,8 @@ fn is_closed_to_others(home: &Path) -> bool {
 }
 
 fn prefix_paths() -> BTreeMap<String, PathBuf> {
-    let text = std::fs::read_to_string(prefix().join("paths.env")).unwrap_or_default();
+    let read = |file: &str| std::fs::read_to_string(prefix().join(file)).unwrap_or_default();
+    let text = read("paths.env") + &read("emulators.env");
     let pairs = text.lines().filter_map(|line| line.trim().trim_start_matches("export ").split_once('='));
     pairs.map(|(key, value)| (key.to_owned(), value.trim_matches(['"', '\'']).into())).collect()
 }

@@ -33,6 +33,7 @@ struct Asked<'a> {
     name: &'a str,
     gate: &'a Gate,
     state: GateState,
+    began: Timestamp,
     next: Timestamp,
     open: bool,
     last: Option<Reading>,
@@ -51,7 +52,7 @@ impl<'a> Asked<'a> {
             let own = gate.rules().timeout.filter(|_| then != Then::GoOn).map_or(watch.timeout, |own| own.0);
             let ends = (began.saturating_add(own.min(watch.timeout)).unwrap_or(Timestamp::MAX), then);
             let (state, history) = (GateState::default(), VecDeque::new());
-            Ok(Self { name, gate, state, next, open: false, last: None, history, ends })
+            Ok(Self { name, gate, state, began, next, open: false, last: None, history, ends })
         };
         watch.gates.iter().map(one).collect()
     }
@@ -102,7 +103,13 @@ impl<'a> Asked<'a> {
         }
         let heading = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
         let flow = cx.plan.pair.as_ref().map(|pair| Flow { pair, heading });
-        let context = GateContext { world: &cx.world, flow, sessions: &cx.sessions, baselines: &cx.baselines };
+        let context = GateContext {
+            world: &cx.world,
+            flow,
+            sessions: &cx.sessions,
+            baselines: &cx.baselines,
+            since: Some(self.began),
+        };
         gates::measure(self.gate, &context).await
     }
 

@@ -2,6 +2,7 @@
 //! `steps`, `gates` and `executor`.
 
 pub mod address;
+pub mod aws;
 pub mod comparison;
 pub mod haproxy;
 pub mod mysql;
@@ -9,6 +10,7 @@ pub mod pair;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod program;
+pub mod survey;
 pub mod world;
 
 use std::fmt;

@@ -3,24 +3,32 @@
 use indexmap::IndexMap;
 
 use super::address::Address;
+use super::aws::{Access, Aws, Hubs};
 use super::mysql;
 use super::mysql::Flavour;
 use super::postgres::Database;
 use super::{Certainty, DriverError, Result};
-use crate::runbook::model::{Haproxy, Name, Pgbouncer, Postgres, Redirect, System};
+use crate::runbook::model::{AwsPlace, Haproxy, Name, Pgbouncer, Postgres, Redirect, System};
 use crate::secret;
 
-/// The systems of one plan.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The systems of one plan. Clones share what was opened to AWS.
+#[derive(Clone, Debug, Default)]
 pub struct World {
     systems: IndexMap<Name, System>,
+    hubs: Hubs,
+}
+
+impl PartialEq for World {
+    fn eq(&self, other: &Self) -> bool {
+        self.systems == other.systems
+    }
 }
 
 impl World {
     /// The systems of a runbook or a plan.
     #[must_use]
-    pub const fn new(systems: IndexMap<Name, System>) -> Self {
-        Self { systems }
+    pub fn new(systems: IndexMap<Name, System>) -> Self {
+        Self { systems, hubs: Hubs::default() }
     }
 
     /// The PostgreSQL database of this name.
@@ -63,6 +71,23 @@ impl World {
             Some(System::Haproxy(spec)) => haproxy(name, spec.clone()),
             other => Err(Self::wrong(name, "haproxy", other)),
         }
+    }
+
+    /// The clients of a system of AWS. With [`Access::ReadOnly`] they can't change anything.
+    pub async fn aws(&self, name: &str, access: Access) -> Result<Aws> {
+        let system = self.systems.get(name);
+        let place = system.and_then(System::aws).ok_or_else(|| Self::wrong(name, "system of AWS", system))?;
+        self.hubs.aws(name, place, access).await
+    }
+
+    /// Clients for a place that belongs to no system (a gate's, a secret's); `label` is what errors call them.
+    pub async fn aws_at(&self, label: &str, place: &AwsPlace, access: Access) -> Result<Aws> {
+        self.hubs.aws(label, place, access).await
+    }
+
+    /// Forgets the clients of AWS, and with them the credentials.
+    pub async fn forget_aws(&self) {
+        self.hubs.forget().await;
     }
 
     /// A system as the runbook has it.

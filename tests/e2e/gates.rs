@@ -32,7 +32,7 @@ impl Look {
 
     fn context(&self) -> GateContext<'_> {
         let flow = self.pair.as_ref().map(|pair| Flow { pair, heading: self.heading });
-        GateContext { world: &self.world, flow, sessions: &self.sessions, baselines: &self.baselines }
+        GateContext { world: &self.world, flow, sessions: &self.sessions, baselines: &self.baselines, since: None }
     }
 
     async fn at(&self, gate: &Gate) -> Reading {

@@ -9,6 +9,7 @@
     reason = "helpers of tests may panic as tests do, and a scenario is told in one piece"
 )]
 
+mod aws;
 mod compare;
 mod cutover;
 mod failures;
@@ -17,6 +18,7 @@ mod given;
 mod haproxy;
 mod pgbouncer;
 mod preflight;
+mod prometheus;
 mod sandbox;
 mod schema_copy;
 mod screen;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pointsman::preflight::{Finding, Level, PreflightInput, Wanted, gather, judge, render};
+use pointsman::preflight::postgres::{PreflightInput, Wanted, gather, judge};
+use pointsman::preflight::{Finding, Level, render};
 use tokio_postgres::Client;
 
 use crate::support_preflight::Cluster;

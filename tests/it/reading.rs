@@ -20,7 +20,15 @@ use crate::standings::{Told, actor, failure, mv, plan, standings};
 
 fn reading(verdict: Verdict, value: &str, threshold: &str) -> Reading {
     let at = "2026-03-01T10:00:00Z".parse().unwrap();
-    Reading { verdict, value: value.into(), number: Some(12.0), threshold: threshold.into(), detail: None, at }
+    Reading {
+        verdict,
+        value: value.into(),
+        number: Some(12.0),
+        threshold: threshold.into(),
+        detail: None,
+        at,
+        early: false,
+    }
 }
 
 fn readings() -> show::Readings {

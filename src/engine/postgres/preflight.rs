@@ -1,7 +1,8 @@
 //! What the preflight looks at: both databases and the poolers.
 
 use crate::plan::Plan;
-use crate::preflight::{self, Finding, PoolerFacts, Wanted};
+use crate::preflight::Finding;
+use crate::preflight::postgres::{self as preflight, PoolerFacts, Wanted};
 use crate::runbook::model::{Pgbouncer, Promote, Step, System};
 use crate::systems;
 use crate::systems::pgbouncer::{Instance, Pooler};

@@ -69,7 +69,12 @@ fn systems_of_gates(check: &mut Check<'_>) {
             Gate::LongTransactions(gate) => check.database(&format!("{path}/system"), &gate.system),
             Gate::TargetHealth(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
             Gate::TrafficShare(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
-            Gate::ReplicationLag(_) | Gate::Http(_) | Gate::TimeWindow(_) | Gate::Command(_) | Gate::Approval(_) => {}
+            Gate::ReplicationLag(_)
+            | Gate::Http(_)
+            | Gate::Prometheus(_)
+            | Gate::TimeWindow(_)
+            | Gate::Command(_)
+            | Gate::Approval(_) => {}
         }
     }
 }

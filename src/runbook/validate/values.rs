@@ -1,5 +1,7 @@
 //! Values: shapes of addresses, and values that must fit each other.
 
+mod metrics;
+
 use std::time::Duration;
 
 use super::Check;
@@ -141,8 +143,7 @@ fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: b
 
 fn server_url(check: &mut Check<'_>, path: &str, text: &str, (schemes, shape): Shape, needs_database: bool) {
     if holds_password(text) {
-        let message = "a password stands in the runbook, where everybody who reads it can see it";
-        check.warning(path, "literal-password", message, "write `${env:NAME}` or `${file:PATH}` in its place");
+        literal_password(check, path);
     }
     if text.starts_with("${") {
         return;
@@ -193,6 +194,7 @@ fn of_gate(check: &mut Check<'_>, path: &str, gate: &Gate) {
     match gate {
         Gate::ReplicationLag(gate) => replication_lag(check, path, gate),
         Gate::Http(gate) => http(check, path, gate),
+        Gate::Prometheus(gate) => metrics::prometheus(check, path, gate),
         Gate::TimeWindow(gate) => time_window(check, path, gate),
         Gate::Command(gate) => command_line(check, &format!("{path}/run"), &gate.run),
         Gate::Sql(_)
@@ -211,15 +213,7 @@ fn replication_lag(check: &mut Check<'_>, path: &str, gate: &ReplicationLag) {
 }
 
 fn http(check: &mut Check<'_>, path: &str, gate: &HttpGate) {
-    let at = format!("{path}/url");
-    if holds_password(&gate.url) {
-        let message = "a password stands in the runbook, where everybody who reads it can see it";
-        check.warning(&at, "literal-password", message, "write `${env:NAME}` or `${file:PATH}` in its place");
-    }
-    let shape = url::Url::parse(&filled(&gate.url)).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    if !gate.url.starts_with("${") && !shape {
-        check.error(&at, "bad-url", "this is not the URL of a web page", "write `http://host:port/path`");
-    }
+    web_url(check, &format!("{path}/url"), &gate.url);
     if !(100..=599).contains(&gate.status) {
         let message = format!("{} is not an HTTP status", gate.status);
         check.error(&format!("{path}/status"), "bad-value", &message, "write one such as 200");
@@ -228,6 +222,21 @@ fn http(check: &mut Check<'_>, path: &str, gate: &HttpGate) {
         let message = format!("this is not a JSON path: {error}");
         check.error(&format!("{path}/json-path"), "bad-json-path", &message, "write one such as `$.queue.depth`");
     }
+}
+
+fn web_url(check: &mut Check<'_>, path: &str, url: &str) {
+    if holds_password(url) {
+        literal_password(check, path);
+    }
+    let shape = url::Url::parse(&filled(url)).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !url.starts_with("${") && !shape {
+        check.error(path, "bad-url", "this is not the URL of a web page", "write `http://host:port/path`");
+    }
+}
+
+fn literal_password(check: &mut Check<'_>, path: &str) {
+    let message = "a password stands in the runbook, where everybody who reads it can see it";
+    check.warning(path, "literal-password", message, "write `${env:NAME}` or `${file:PATH}` in its place");
 }
 
 fn time_window(check: &mut Check<'_>, path: &str, gate: &TimeWindow) {

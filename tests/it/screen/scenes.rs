@@ -39,7 +39,7 @@ fn earlier() -> Estimates {
 fn reading(verdict: Verdict, value: &str, threshold: &str, at: Timestamp) -> Reading {
     let number = (verdict == Verdict::Pass || verdict == Verdict::Fail).then_some(900.0);
     let detail = (verdict == Verdict::Error).then(|| "source: connection refused".to_owned());
-    Reading { verdict, value: value.into(), number, threshold: threshold.into(), detail, at }
+    Reading { verdict, value: value.into(), number, threshold: threshold.into(), detail, at, early: false }
 }
 
 /// A gate as its step publishes it, at the time of the last entry.

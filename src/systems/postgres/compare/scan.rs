@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::pin::Pin;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio_postgres::RowStream;
 
 use super::Side;
 use super::pair::{Pair, strange};
-use super::text::{Key, Sql};
+use super::text::Sql;
+use crate::systems::comparison::{self, One, Suspects};
 use crate::systems::postgres::Session;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -47,74 +48,27 @@ async fn read(session: &Session, sql: &Sql<'_>, side: Side) -> Result<HashMap<i6
     Ok(found)
 }
 
-/// Keys whose rows differed when they were read.
-pub(super) struct Suspects {
-    pub keys: Vec<Key>,
-    /// There are more than `keys` holds.
-    pub more: bool,
-}
-
-/// Reads the differing buckets of both sides, sorted alike, side by side: what is equal is forgotten at once.
+/// Reads the differing buckets of both sides, sorted alike.
 pub(super) async fn suspects(pair: &Pair, sql: &Sql<'_>, scanned: &Scanned, most: usize) -> Result<Suspects> {
-    let mut left = Rows::open(&pair.source, sql, Side::Source, &scanned.differing).await?;
-    let mut right = Rows::open(&pair.target, sql, Side::Target, &scanned.differing).await?;
-    let mut found = Suspects { keys: Vec::new(), more: false };
-    loop {
-        let order = match (&left.head, &right.head) {
-            (None, None) => return Ok(found),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(one), Some(other)) => one.order.cmp(&other.order),
-        };
-        let mine = if order.is_le() { left.take().await? } else { None };
-        let theirs = if order.is_ge() { right.take().await? } else { None };
-        let digest = |one: &Option<One>| one.as_ref().map(|one| (one.key.clone(), one.digest.clone()));
-        if digest(&mine) == digest(&theirs) {
-            continue;
-        }
-        if found.keys.len() == most {
-            found.more = true;
-            return Ok(found);
-        }
-        found.keys.extend(mine.or(theirs).map(|one| one.key));
-    }
+    let left = rows(&pair.source, sql, Side::Source, &scanned.differing).await?;
+    let right = rows(&pair.target, sql, Side::Target, &scanned.differing).await?;
+    comparison::suspects(left, right, most).await
 }
 
-struct One {
-    order: String,
-    key: Key,
-    digest: String,
-}
-
-/// Sorted rows, one in hand.
-struct Rows<'s> {
-    stream: Answer<'s>,
-    head: Option<One>,
-}
-
-impl<'s> Rows<'s> {
-    async fn open(session: &'s Session, sql: &Sql<'_>, side: Side, buckets: &[i64]) -> Result<Rows<'s>> {
-        let what = format!("read the rows of {} that differ", sql.table.shown);
-        let stream = stream(session, &what, &sql.rows_of(side, buckets)).await?;
-        let mut rows = Rows { stream, head: None };
-        rows.take().await?;
-        Ok(rows)
-    }
-
-    /// Gives the row in hand and takes the next.
-    async fn take(&mut self) -> Result<Option<One>> {
-        let next = match self.stream.next().await? {
-            Some(row) => {
-                let read = (row.try_get(0), row.try_get(1), row.try_get(2));
-                let (Ok(order), Ok(key), Ok(digest)) = read else {
-                    return Err(strange(self.stream.session, &self.stream.what));
-                };
-                Some(One { order, key, digest })
-            }
-            None => None,
-        };
-        Ok(std::mem::replace(&mut self.head, next))
-    }
+async fn rows<'s>(
+    session: &'s Session,
+    sql: &Sql<'_>,
+    side: Side,
+    buckets: &[i64],
+) -> Result<impl Stream<Item = Result<One>> + Unpin + use<'s>> {
+    let what = format!("read the rows of {} that differ", sql.table.shown);
+    let answer = stream(session, &what, &sql.rows_of(side, buckets)).await?;
+    Ok(answer.rows.map(move |row| {
+        let row = row.map_err(|error| failed(session, &what, &error))?;
+        let read = (row.try_get(0), row.try_get(1), row.try_get(2));
+        let (Ok(order), Ok(key), Ok(digest)) = read else { return Err(strange(session, &what)) };
+        Ok(One { order, key, digest })
+    }))
 }
 
 /// Rows as they come, so that a big answer needs little memory.

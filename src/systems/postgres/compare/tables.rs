@@ -32,19 +32,7 @@ pub(super) struct Table {
 
 impl Table {
     pub fn result(&self, status: TableStatus) -> TableResult {
-        result(&self.schema, &self.name, status)
-    }
-}
-
-fn result(schema: &str, table: &str, status: TableStatus) -> TableResult {
-    TableResult {
-        schema: schema.to_owned(),
-        table: table.to_owned(),
-        rows_source: 0,
-        rows_target: 0,
-        settled: 0,
-        status,
-        seconds: 0.0,
+        TableResult::new(&self.schema, &self.name, status)
     }
 }
 
@@ -96,7 +84,7 @@ fn unlogged(shown: &str) -> String {
 
 impl Tables {
     fn missing(&mut self, name: &Name, why: &str) {
-        self.finished.push(result(&name.0, &name.1, TableStatus::Structure(why.to_owned())));
+        self.finished.push(TableResult::new(&name.0, &name.1, TableStatus::Structure(why.to_owned())));
     }
 
     fn both(&mut self, name: &Name, shown: String, source: &Seen, target: &Seen) {

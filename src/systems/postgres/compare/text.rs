@@ -6,6 +6,7 @@
 use super::Side;
 use super::tables::Table;
 use crate::runbook::model::Compare;
+use crate::systems::comparison::Key;
 use crate::systems::postgres::{ident, literal};
 
 /// The statements of one table.
@@ -14,9 +15,6 @@ pub(super) struct Sql<'t> {
     pub mode: Compare,
     recode: bool,
 }
-
-/// The text of each key column.
-pub(super) type Key = Vec<String>;
 
 impl<'t> Sql<'t> {
     pub const fn new(table: &'t Table, mode: Compare, recode: bool) -> Self {

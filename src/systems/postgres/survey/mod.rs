@@ -12,6 +12,7 @@ mod queries;
 mod reach;
 mod settings;
 
+pub use crate::systems::survey::ClockReading;
 pub use access::*;
 pub use activity::*;
 pub use dialled::Dialled;
@@ -78,14 +79,7 @@ async fn server(session: &Session, role: &OwnRole) -> Result<(Server, ClockReadi
         session.value("read the clock", "SELECT extract(epoch FROM clock_timestamp())::float8 * 1000", &[]).await?;
     let round_trip = started.elapsed();
     let server = one(session, "read the server", &queries::server(role.reads_control)).await?;
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits")]
-    let ours = before.as_millisecond() as f64 + round_trip.as_secs_f64() * 500.0;
-    #[expect(clippy::cast_possible_truncation, reason = "a skew of 2^63 ms is not to be had")]
-    let reading = ClockReading {
-        ahead_ms: (theirs - ours) as i64,
-        uncertain_ms: i64::try_from(round_trip.as_millis()).unwrap_or(i64::MAX),
-    };
-    Ok((server, reading))
+    Ok((server, ClockReading::new(before, round_trip, theirs)))
 }
 
 async fn hba(session: &Session, role: &OwnRole) -> Result<Option<Vec<HbaRule>>> {

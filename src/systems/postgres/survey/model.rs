@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Dialled, HbaRule, LoginRole, Objects, OwnRole, Roles, Schema, Sequence, Setting, Table};
+use super::{
+    Activity, ClockReading, Dialled, HbaRule, LoginRole, Objects, OwnRole, Roles, Schema, Sequence, Setting, Table,
+};
 
 /// What was read from one database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,15 +88,6 @@ pub struct Server {
     pub rds: bool,
     /// Its address as it sees itself; `None` on a Unix socket.
     pub own_address: Option<String>,
-}
-
-/// A server's clock against ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClockReading {
-    /// How far it is ahead of ours, in milliseconds.
-    pub ahead_ms: i64,
-    /// The round trip of the question: the reading can be off by half of it either way.
-    pub uncertain_ms: i64,
 }
 
 /// How much of the limits is used. Ours by name (`pointsman_*`) are not counted among the slots.

@@ -11,58 +11,75 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Side;
-use super::pair::strange;
-use super::text::{Key, Sql};
-use crate::systems::Result;
-use crate::systems::comparison::Barrier;
-use crate::systems::postgres::Session;
+use async_trait::async_trait;
 
-/// Keys in one statement.
-const CHUNK: usize = 200;
+use super::{Barrier, Key, Side};
+use crate::systems::Result;
+
 /// At most this many keys are read all the time; the others get their chance by trying again.
 const SAMPLED: usize = 200;
-/// Rows without a key have no version: so many rounds must say the same.
+/// A row whose version can't be seen (one without a key, and every row of MySQL): so many rounds must say the same.
 const ROUNDS_WITHOUT_VERSION: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// What settling needs.
-pub(super) struct Settling<'a> {
-    pub writer: &'a Session,
-    /// A second session to the written side.
-    pub sampler: &'a Session,
-    pub reader: &'a Session,
-    /// Which side the writer is.
-    pub side: Side,
-    pub sql: &'a Sql<'a>,
-    pub barrier: &'a dyn Barrier,
-    pub rounds: u32,
+/// Where a row is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// On the side that applications write.
+    Writer,
+    /// There too, at the same time, through a second session.
+    Sampler,
+    /// On the side that follows.
+    Reader,
+}
+
+/// The rows of one table, read one by one.
+#[async_trait]
+pub trait Rows: Send + Sync {
+    /// Whether rows are known by a key; if not, equal rows are counted, and the count is their digest.
+    fn keyed(&self) -> bool;
+    /// The side that applications write.
+    fn writer(&self) -> Side;
+    /// A key in words.
+    fn shown(&self, key: &Key) -> String;
+    /// The rows of these keys that are there now.
+    async fn read(&self, seat: Seat, keys: &[Key]) -> Result<View>;
+    /// Names of the columns in which both sides differ now.
+    async fn differing_columns(&self, key: &Key) -> Result<Vec<String>>;
 }
 
 /// How it ended.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub struct Settled {
+    /// Rows that are proved to differ.
     pub different: Vec<Found>,
+    /// Rows that could not be settled.
     pub open: Vec<Key>,
 }
 
 /// A key that is proved to differ, and its digests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub struct Found {
+    /// Whose row.
     pub key: Key,
+    /// What the written side has.
     pub writer: Option<String>,
+    /// What the other side has.
     pub reader: Option<String>,
 }
 
 /// A row as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    digest: String,
-    version: Option<String>,
+pub struct Seen {
+    /// Digest of its columns; of rows without a key, how many are alike.
+    pub digest: String,
+    /// Its version, which tells an untouched row from one that was changed and changed back; where the server shows one.
+    pub version: Option<String>,
 }
 
-type View = HashMap<Key, Seen>;
+/// Rows by their keys.
+pub type View = HashMap<Key, Seen>;
 
 /// Everything that one round saw of one key.
 struct Round<'r> {
@@ -116,11 +133,12 @@ impl Round<'_> {
 }
 
 /// Settles keys, in as many rounds as it takes and is allowed.
-pub(super) async fn settle(settling: &Settling<'_>, keys: Vec<Key>) -> Result<Settled> {
+pub async fn settle(rows: &dyn Rows, barrier: &dyn Barrier, rounds: u32, keys: Vec<Key>) -> Result<Settled> {
+    let settling = Settling { rows, barrier };
     let mut settled = Settled { different: Vec::new(), open: keys };
     let mut looks: HashMap<Key, (Found, u32)> = HashMap::new();
     let mut wait = FIRST_WAIT;
-    for round in 0..settling.rounds {
+    for round in 0..rounds {
         if settled.open.is_empty() {
             break;
         }
@@ -152,10 +170,15 @@ fn proved(looks: &mut HashMap<Key, (Found, u32)>, key: &Key, found: &Found) -> b
     entry.1 >= ROUNDS_WITHOUT_VERSION
 }
 
+struct Settling<'a> {
+    rows: &'a dyn Rows,
+    barrier: &'a dyn Barrier,
+}
+
 impl Settling<'_> {
     async fn round(&self, keys: Vec<Key>, sampling: bool) -> Result<Vec<(Key, Verdict, Found)>> {
-        let b0 = self.read(self.reader, &keys).await?;
-        let a1 = self.read(self.writer, &keys).await?;
+        let b0 = self.rows.read(Seat::Reader, &keys).await?;
+        let a1 = self.rows.read(Seat::Writer, &keys).await?;
         let sampled = if sampling { &keys[..keys.len().min(SAMPLED)] } else { &[] };
         let mut between = HashMap::new();
         let b1 = {
@@ -166,7 +189,7 @@ impl Settling<'_> {
                 futures_util::future::Either::Right((failed, _)) => return Err(failed),
             }
         };
-        let a2 = self.read(self.writer, &keys).await?;
+        let a2 = self.rows.read(Seat::Writer, &keys).await?;
         let judge = |key: Key| {
             let round = Round {
                 b0: b0.get(&key),
@@ -184,7 +207,7 @@ impl Settling<'_> {
 
     async fn behind_barrier(&self, keys: &[Key]) -> Result<View> {
         self.barrier.pass().await?;
-        self.read(self.reader, keys).await
+        self.rows.read(Seat::Reader, keys).await
     }
 
     /// Reads the writer as fast as it answers, until it is dropped; ends only by an error.
@@ -197,7 +220,7 @@ impl Settling<'_> {
             return std::future::pending().await;
         }
         loop {
-            match self.read(self.sampler, keys).await {
+            match self.rows.read(Seat::Sampler, keys).await {
                 Ok(view) => {
                     for key in keys {
                         let value = view.get(key).map(|seen| seen.digest.clone());
@@ -207,21 +230,6 @@ impl Settling<'_> {
                 Err(error) => return error,
             }
         }
-    }
-
-    async fn read(&self, session: &Session, keys: &[Key]) -> Result<View> {
-        let reading = std::ptr::eq(session, self.reader);
-        let side = if reading { self.side.other() } else { self.side };
-        let what = format!("read rows of {}", self.sql.table.shown);
-        let mut view = View::new();
-        for chunk in keys.chunks(CHUNK) {
-            for row in session.rows(&what, &self.sql.rows_by_key(side, chunk), &[]).await? {
-                let read = (row.try_get(0), row.try_get(1), row.try_get(2));
-                let (Ok(key), Ok(digest), Ok(version)) = read else { return Err(strange(session, &what)) };
-                view.insert(key, Seen { digest, version });
-            }
-        }
-        Ok(view)
     }
 }
 

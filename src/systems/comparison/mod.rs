@@ -1,10 +1,72 @@
-//! What a comparison of two databases says, of whatever kind they are; kept in the journal and shown in the report.
+//! Comparing two databases, of whatever kind they are, while one of them is written and the other follows it: what a
+//! comparison says (kept in the journal and shown in the report), and what every kind of database does alike.
+//!
+//! A kind of database scans its tables on both sides; rows that differed when they were read are *suspects* ([`suspects`]).
+//! Each is settled ([`settle`]): its row is read on the side that is written, a barrier goes through replication, it is
+//! read on the other side, and again on the first. What was there all the while that the barrier passed must have arrived. What changes faster than that is
+//! tried again, and what can't be settled is *undecided*, which is not a pass.
+//!
+//! What "equal" says: every write that was committed on the written side before its scan began is on the other
+//! side, and nothing else is.
+
+mod describe;
+mod settle;
+mod suspects;
+mod work;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
+pub use describe::status;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use settle::{Found, Rows, Seat, Seen, Settled, View, settle};
+pub use suspects::{One, Suspects, suspects};
+pub use work::{Bench, work};
 
+use crate::runbook::model::Compare;
 use crate::systems::Result;
+
+/// The text of each key column of a row; of a row without a key its digest.
+pub type Key = Vec<String>;
+
+/// How both sides are compared.
+#[derive(Clone, Debug)]
+pub struct CompareOptions {
+    /// How closely.
+    pub mode: Compare,
+    /// The side that applications write; the other follows it.
+    pub writer: Side,
+    /// Schemas; every one of the application's when empty.
+    pub schemas: Vec<String>,
+    /// Tables to leave out, `schema.table`.
+    pub except: Vec<String>,
+    /// Tables compared at the same time.
+    pub workers: usize,
+    /// A statement that takes longer is given up, and its table with it.
+    pub statement_timeout: Duration,
+    /// A key is tried this often before it is undecided.
+    pub rounds: u32,
+    /// Rows of a table that are settled one by one, at most; more differences than that are counted as undecided.
+    pub max_keys: usize,
+}
+
+impl CompareOptions {
+    /// Checksums of everything, written on `writer`.
+    #[must_use]
+    pub const fn new(writer: Side) -> Self {
+        Self {
+            mode: Compare::Checksums,
+            writer,
+            schemas: Vec::new(),
+            except: Vec::new(),
+            workers: 2,
+            statement_timeout: Duration::from_secs(6 * 3600),
+            rounds: 12,
+            max_keys: 50_000,
+        }
+    }
+}
 
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +114,22 @@ pub struct TableResult {
     pub status: TableStatus,
     /// How long it took.
     pub seconds: f64,
+}
+
+impl TableResult {
+    /// A finding about a table, without its rows and its time.
+    #[must_use]
+    pub fn new(schema: &str, table: &str, status: TableStatus) -> Self {
+        Self {
+            schema: schema.to_owned(),
+            table: table.to_owned(),
+            rows_source: 0,
+            rows_target: 0,
+            settled: 0,
+            status,
+            seconds: 0.0,
+        }
+    }
 }
 
 /// The finding about a table. Only `Equal` is a pass.

@@ -26,8 +26,8 @@ pub(super) fn judge(input: &PreflightInput) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use crate::preflight::Level;
-    use crate::preflight::testing::judged;
+    use super::super::Level;
+    use super::super::testing::judged;
 
     #[test]
     fn a_pg_dump_that_is_too_old_fails_and_none_is_needed_without_a_copy() {

@@ -1,26 +1,19 @@
 //! Words what settling found: how many rows differ, which, and in which columns. Values are not shown.
 
-use super::settle::{Found, Settled};
-use super::text::Sql;
-use super::{Pair, RowDifferences, Side, TableStatus};
+use super::settle::{Found, Rows, Settled};
+use super::{RowDifferences, Side, TableStatus};
 use crate::systems::Result;
 
 const SAMPLE: usize = 20;
 
 /// The finding about a table. `more` differences than could be settled are never a pass.
-pub(super) async fn status(
-    pair: &Pair,
-    sql: &Sql<'_>,
-    writer: Side,
-    settled: Settled,
-    more: bool,
-) -> Result<TableStatus> {
+pub async fn status(rows: &dyn Rows, settled: Settled, more: bool) -> Result<TableStatus> {
     let undecided = settled.open.len() as u64 + u64::from(more);
     if settled.different.is_empty() && undecided == 0 {
         return Ok(TableStatus::Equal);
     }
     if settled.different.is_empty() {
-        let mut sample: Vec<String> = settled.open.iter().take(SAMPLE).map(|key| sql.shown(key)).collect();
+        let mut sample: Vec<String> = settled.open.iter().take(SAMPLE).map(|key| rows.shown(key)).collect();
         if more {
             sample.push("and more rows than were looked at one by one".to_owned());
         }
@@ -28,23 +21,23 @@ pub(super) async fn status(
     }
     let mut differences = RowDifferences { undecided, ..RowDifferences::default() };
     for found in &settled.different {
-        count(&mut differences, sql, writer, found);
+        count(&mut differences, rows, found);
     }
     for found in settled.different.iter().take(SAMPLE) {
-        differences.sample.push(words(pair, sql, writer, found).await?);
+        differences.sample.push(words(rows, found).await?);
     }
     Ok(TableStatus::Different(differences))
 }
 
 /// The digests of source and target.
-fn sides(writer: Side, found: &Found) -> (Option<&str>, Option<&str>) {
+fn sides<'f>(rows: &dyn Rows, found: &'f Found) -> (Option<&'f str>, Option<&'f str>) {
     let (one, other) = (found.writer.as_deref(), found.reader.as_deref());
-    if writer == Side::Source { (one, other) } else { (other, one) }
+    if rows.writer() == Side::Source { (one, other) } else { (other, one) }
 }
 
-fn count(differences: &mut RowDifferences, sql: &Sql<'_>, writer: Side, found: &Found) {
-    let (source, target) = sides(writer, found);
-    if !sql.keyed() {
+fn count(differences: &mut RowDifferences, rows: &dyn Rows, found: &Found) {
+    let (source, target) = sides(rows, found);
+    if !rows.keyed() {
         let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         let (source, target) = (number(source), number(target));
         differences.missing_on_target += source.saturating_sub(target);
@@ -58,10 +51,10 @@ fn count(differences: &mut RowDifferences, sql: &Sql<'_>, writer: Side, found: &
     }
 }
 
-async fn words(pair: &Pair, sql: &Sql<'_>, writer: Side, found: &Found) -> Result<String> {
-    let shown = sql.shown(&found.key);
-    let (source, target) = sides(writer, found);
-    if !sql.keyed() {
+async fn words(rows: &dyn Rows, found: &Found) -> Result<String> {
+    let shown = rows.shown(&found.key);
+    let (source, target) = sides(rows, found);
+    if !rows.keyed() {
         return Ok(format!(
             "{shown}: {} times on the source, {} on the target",
             source.unwrap_or("0"),
@@ -72,22 +65,8 @@ async fn words(pair: &Pair, sql: &Sql<'_>, writer: Side, found: &Found) -> Resul
         (Some(_), None) => Ok(format!("{shown}: missing on the target")),
         (None, Some(_)) => Ok(format!("{shown}: only on the target")),
         _ => {
-            let columns = columns(pair, sql, found).await?;
+            let columns = rows.differing_columns(&found.key).await?;
             Ok(format!("{shown}: differs in {}", columns.join(", ")))
         }
     }
-}
-
-/// Names of the columns that differ now.
-async fn columns(pair: &Pair, sql: &Sql<'_>, found: &Found) -> Result<Vec<String>> {
-    let mut hashes = Vec::new();
-    for side in [Side::Source, Side::Target] {
-        let what = format!("read a row of {}", sql.table.shown);
-        let rows = pair.side(side).rows(&what, &sql.columns_of(side, &found.key), &[]).await?;
-        hashes.push(rows.first().map(|row| row.get::<_, Vec<String>>(0)).unwrap_or_default());
-    }
-    let [source, target] = hashes.as_slice() else { return Ok(Vec::new()) };
-    let pairs = source.iter().zip(target);
-    let differing = sql.table.columns.iter().zip(pairs).filter(|(_, (one, other))| one != other);
-    Ok(differing.map(|(column, _)| column.clone()).collect())
 }

@@ -1,0 +1,19 @@
+//! AWS by the official SDK.
+//!
+//! An [`Aws`] is where calls go and as whom: one region, one profile, one endpoint. It retries, paces and words errors
+//! for all services alike; the SDK's own retries are off, so that a write whose answer was lost is never sent a second
+//! time unseen. Clients of a read-only [`Aws`] (`check`, `plan`, gates) refuse to send anything that changes something.
+
+pub mod account;
+pub mod calls;
+mod client;
+mod error;
+mod permissions;
+mod readonly;
+mod throttle;
+
+pub use account::Identity;
+pub use calls::{Call, Service};
+pub use client::{Access, Aws, Hubs};
+pub use error::{Trouble, explain, trouble};
+pub use permissions::{Permission, policy};
