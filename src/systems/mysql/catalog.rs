@@ -63,7 +63,8 @@ impl Identity {
     pub fn is_administrator(&self) -> bool {
         match self.flavour {
             Flavour::Mysql => {
-                self.may("SUPER") || (self.may("SYSTEM_VARIABLES_ADMIN") && self.may("REPLICATION_SLAVE_ADMIN"))
+                let all = ["SYSTEM_VARIABLES_ADMIN", "REPLICATION_SLAVE_ADMIN", "CONNECTION_ADMIN"];
+                self.may("SUPER") || all.iter().all(|privilege| self.may(privilege))
             }
             Flavour::Mariadb => {
                 self.may("SUPER") || (self.may("READ_ONLY ADMIN") && self.may("REPLICATION SLAVE ADMIN"))

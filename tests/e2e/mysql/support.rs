@@ -1,71 +1,90 @@
-//! Two servers of a kind, and how a runbook would name them.
+//! Scenes of MySQL and MariaDB: the same as PostgreSQL's, behind a HAProxy that balances connections.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 
-use pointsman::runbook::model::{Mysql as Spec, Tls, TlsMode};
-use pointsman::sandbox::mysql::MysqlClient;
-use pointsman::sandbox::server::{Kind, Server};
-use pointsman::sandbox::{DATABASE, Role, Sandbox, SandboxOptions};
-use pointsman::systems::mysql::{Database, Flavour};
+use pointsman::sandbox::{
+    Role, Sandbox, SandboxOptions,
+    mysql::{Family, MysqlClient},
+    server::Server,
+};
 
-/// What the tests add to the sandbox's own settings.
-pub type Settings = &'static [(&'static str, &'static str)];
+use crate::cutover::support::{Staged, stats};
 
-/// Two servers; the source has the sample shop.
-pub async fn pair<K: Kind<Client = MysqlClient>>(source: Settings, target: Settings) -> Sandbox<K> {
-    let memory = Path::new("/dev/shm");
-    let base: PathBuf = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
-    let own = |all: Settings| all.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let options = SandboxOptions {
-        base: Some(base),
-        app_binary: Some(env!("CARGO_BIN_EXE_pointsman").into()),
-        source_settings: own(source),
-        target_settings: own(target),
-        ..SandboxOptions::of::<K>()
-    };
-    Sandbox::of(options).await.unwrap()
+impl<const MARIADB: bool> Staged for Family<MARIADB> {
+    const SYSTEMS: &'static str = if MARIADB { MARIADB_SYSTEMS } else { MYSQL_SYSTEMS };
+    const ENDPOINT: &'static str = "front";
+    const BROKEN: &'static str = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'division by zero'";
+
+    fn options() -> SandboxOptions {
+        SandboxOptions::of::<Self>()
+    }
+
+    async fn catalog(server: &Server<Self>) -> BTreeSet<String> {
+        let db = server.connect(Role::Superuser).await.unwrap();
+        let queries = OBJECTS.iter().chain(if MARIADB { MARIADB_OBJECTS } else { MYSQL_OBJECTS });
+        let mut found = BTreeSet::new();
+        for query in queries {
+            found.extend(lines(&db, query).await);
+        }
+        found
+    }
+
+    /// Which server takes connections, and how many may come.
+    fn endpoint(sandbox: &Sandbox<Self>) -> Vec<String> {
+        let admin = sandbox.fronts[0].admin_address();
+        let states = stats(&admin, &["source", "target"], "status");
+        // A server that has just been made ready is `UP 1/3` for a while.
+        let states = states.iter().map(|state| state.split(' ').take(2).collect::<Vec<_>>().join(" "));
+        states.chain(stats(&admin, &["FRONTEND"], "slim")).collect()
+    }
 }
 
-/// A server as a system of a runbook, with this role's account.
-pub fn database<K: Kind>(name: &str, server: &Server<K>, role: Role) -> Database {
-    let spec = Spec {
-        url: server.url(role, DATABASE),
-        replication_url: None,
-        address: None,
-        tls: Tls { mode: TlsMode::Disable, ca: None },
-        exempt_users: Vec::new(),
-        rds: None,
-    };
-    let flavour = if K::NAME == "MariaDB" { Flavour::Mariadb } else { Flavour::Mysql };
-    Database { name: name.to_owned(), flavour, spec }
+async fn lines(db: &MysqlClient, query: &str) -> Vec<String> {
+    let rows = db.query(query).await.unwrap_or_else(|error| panic!("{query}: {error}"));
+    let text =
+        |row: Vec<Option<String>>| row.into_iter().map(|value| value.unwrap_or_default()).collect::<Vec<_>>().join(" ");
+    rows.into_iter().map(text).collect()
 }
 
-/// Runs SQL as the superuser, in a session of its own.
-pub async fn sql<K: Kind<Client = MysqlClient>>(server: &Server<K>, text: &str) {
-    let client = server.connect(Role::Superuser).await.unwrap();
-    client.execute(text).await.unwrap_or_else(|error| panic!("{text}: {error}"));
-}
+const MYSQL_SYSTEMS: &str = r#"
+  source: { mysql: { url: "${env:SOURCE_URL}" } }
+  target: { mysql: { url: "${env:TARGET_URL}" } }
+  front:
+    haproxy-tcp: { sockets: ["${env:FRONT_SOCKET}"], frontend: db, backend: databases, source: [source], target: [target], probe: "${env:FRONT_URL}" }"#;
 
-/// The first value of a query.
-pub async fn value<K: Kind<Client = MysqlClient>>(server: &Server<K>, query: &str) -> String {
-    let client = server.connect(Role::Superuser).await.unwrap();
-    client.value(query).await.unwrap().unwrap_or_default()
-}
+const MARIADB_SYSTEMS: &str = r#"
+  source: { mariadb: { url: "${env:SOURCE_URL}" } }
+  target: { mariadb: { url: "${env:TARGET_URL}" } }
+  front:
+    haproxy-tcp: { sockets: ["${env:FRONT_SOCKET}"], frontend: db, backend: databases, source: [source], target: [target], probe: "${env:FRONT_URL}" }"#;
 
-/// Makes one server follow another from its first transaction on.
-pub async fn follow<K: Kind<Client = MysqlClient>>(follower: &Server<K>, leader: &Server<K>) {
-    let url = url::Url::parse(&leader.url(Role::Superuser, DATABASE)).unwrap();
-    let (port, user, password) = (leader.port(), url.username(), url.password().unwrap());
-    let text = if K::NAME == "MariaDB" {
-        format!(
-            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = '{user}', \
-             MASTER_PASSWORD = '{password}', MASTER_USE_GTID = slave_pos; START SLAVE"
-        )
-    } else {
-        format!(
-            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = '{user}', \
-             SOURCE_PASSWORD = '{password}', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1; START REPLICA"
-        )
-    };
-    sql(follower, &text).await;
-}
+/// What both have.
+const OBJECTS: &[&str] = &[
+    "SELECT 'schema', schema_name FROM information_schema.schemata",
+    "SELECT 'table', table_schema, table_name, table_type, engine FROM information_schema.tables
+      WHERE table_schema NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')",
+    "SELECT 'column', table_schema, table_name, column_name, column_type, extra FROM information_schema.columns
+      WHERE table_schema NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')",
+    "SELECT 'trigger', trigger_schema, trigger_name, event_object_table FROM information_schema.triggers
+      WHERE trigger_schema <> 'sys'",
+    "SELECT 'routine', routine_schema, routine_name, routine_type FROM information_schema.routines
+      WHERE routine_schema NOT IN ('mysql', 'sys')",
+    "SELECT 'event', event_schema, event_name, status FROM information_schema.events",
+    "SELECT 'user', user, host, plugin, password_expired FROM mysql.user",
+    "SELECT 'grant', grantee, privilege_type, is_grantable FROM information_schema.user_privileges",
+    "SELECT 'grant', grantee, table_schema, privilege_type FROM information_schema.schema_privileges",
+    "SHOW GLOBAL VARIABLES WHERE variable_name IN ('read_only', 'super_read_only', 'event_scheduler', 'offline_mode',
+      'max_connections', 'lock_wait_timeout', 'log_bin_trust_function_creators', 'local_infile', 'init_connect')",
+];
+
+const MYSQL_OBJECTS: &[&str] = &[
+    "SELECT 'lock', user, host, account_locked FROM mysql.user",
+    "SELECT 'persisted', variable_name, variable_value FROM performance_schema.persisted_variables",
+    "SELECT 'channel', channel_name, host, port FROM performance_schema.replication_connection_configuration",
+];
+
+const MARIADB_OBJECTS: &[&str] = &[
+    "SELECT 'lock', user, host, JSON_VALUE(priv, '$.account_locked') FROM mysql.global_priv",
+    // The first two columns: names of the connection and its state.
+    "SHOW ALL SLAVES STATUS",
+];
