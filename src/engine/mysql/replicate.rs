@@ -189,7 +189,9 @@ impl Replication<'_> {
             let hint = "drop its schemas if nobody needs them, or say `copy-schema: false`";
             return Err(StepError::told(FailureKind::Refused, message, Some(hint)));
         }
-        cx.note(of, json!({ "copying": true }), Durability::Synced)
+        // An empty schema that is there has to be there after an undo too.
+        let empty = catalog::schemas_there(target, &cx.plan.choices.schemas).await?;
+        cx.note(of, json!({ "copying": true, "empty_schemas": empty }), Durability::Synced)
     }
 
     /// MariaDB's dump says file and position; the GTIDs of that place are asked for.
@@ -390,7 +392,8 @@ impl Replication<'_> {
             target.batch("lift the fence", &fencing.lift()).await?;
         }
         if self.0.copy_schema && remembered::<bool>(state, "replicate", "copying").is_some() {
-            drop_schemas(&target, &cx.plan.choices.schemas, quiet).await?;
+            let empty: Vec<(String, String)> = remembered(state, "replicate", "empty_schemas").unwrap_or_default();
+            drop_schemas(&target, &cx.plan.choices.schemas, &empty, quiet).await?;
         }
         let made = remembered::<Vec<String>>(state, "replicate", "accounts").unwrap_or_default();
         accounts::discard(&target, &made, quiet).await?;
@@ -479,10 +482,16 @@ impl Replication<'_> {
     }
 }
 
-/// Drops what the copy made.
-async fn drop_schemas(session: &Session, schemas: &[String], quiet: bool) -> Result<(), StepError> {
+/// Drops what the copy made, and makes again the schemas that were there, empty, before it.
+async fn drop_schemas(
+    session: &Session,
+    schemas: &[String],
+    empty: &[(String, String)],
+    quiet: bool,
+) -> Result<(), StepError> {
     for schema in schemas {
-        let sql = format!("DROP DATABASE IF EXISTS {};\n", ident(schema));
+        let mut sql = format!("DROP DATABASE IF EXISTS {};\n", ident(schema));
+        sql.extend(empty.iter().filter(|(name, _)| name == schema).map(|(_, make)| format!("{make};\n")));
         let sql =
             if quiet { format!("SET SESSION sql_log_bin = 0;\n{sql}SET SESSION sql_log_bin = 1;\n") } else { sql };
         session.batch("drop a schema that was copied", &sql).await?;

@@ -142,6 +142,17 @@ pub async fn sequences(session: &Session, schemas: &[String]) -> Result<Vec<(Str
     of_type(session, "list the sequences", schemas, "'SEQUENCE'").await
 }
 
+/// Those of these schemas that are there, with the statement that makes each of them, empty.
+pub async fn schemas_there(session: &Session, schemas: &[String]) -> Result<Vec<(String, String)>> {
+    let sql = format!(
+        "SELECT SCHEMA_NAME, CONCAT('CREATE DATABASE IF NOT EXISTS `', REPLACE(SCHEMA_NAME, '`', '``'), \
+         '` CHARACTER SET ', DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME) \
+         FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({}) ORDER BY 1",
+        listed(schemas)
+    );
+    pairs(session, "list the schemas", &sql).await
+}
+
 async fn of_type(session: &Session, what: &str, schemas: &[String], types: &str) -> Result<Vec<(String, String)>> {
     let sql = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({}) \

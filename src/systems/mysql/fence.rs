@@ -1,8 +1,8 @@
 //! The fence: keeps the application's writes out of a server. Nothing that was begun passes it, and nothing new gets in.
 //!
 //! MySQL has `super_read_only`, kept over a restart with `PERSIST`: it stops everybody, us too. MariaDB has `read_only`
-//! only, which some accounts pass and a restart forgets, so that every account but ours is locked as well. RDS lets us
-//! set neither: there it is account locks alone.
+//! only, which some accounts pass and a restart forgets. On both every account but ours is locked as well, so that
+//! whoever was sent away stays away. RDS lets us set neither: there it is account locks alone.
 
 use serde::{Deserialize, Serialize};
 
@@ -74,9 +74,7 @@ impl Fencing<'_> {
     #[must_use]
     pub fn close(&self) -> String {
         let mut sql = String::new();
-        if self.locks() {
-            sql += &self.each_account("LOCK");
-        }
+        sql += &self.each_account("LOCK");
         if self.mode == Fence::ReadOnly {
             if self.flavour == Flavour::Mariadb && self.open.scheduler {
                 sql += "SET GLOBAL event_scheduler = OFF;\n";
@@ -111,9 +109,7 @@ impl Fencing<'_> {
             }
             sql += "SET GLOBAL read_only = OFF;\n";
         }
-        if self.locks() {
-            sql += &self.each_account("UNLOCK");
-        }
+        sql += &self.each_account("UNLOCK");
         if self.mode == Fence::ReadOnly {
             match self.flavour {
                 Flavour::Mysql => sql += "RESET PERSIST IF EXISTS super_read_only;\n",
@@ -130,9 +126,7 @@ impl Fencing<'_> {
     pub fn trial(&self) -> String {
         let mut sql =
             format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE {};\nXA RECOVER;\n", self.clients());
-        if self.locks() {
-            sql += &self.each_account("UNLOCK");
-        }
+        sql += &self.each_account("UNLOCK");
         if self.mode == Fence::ReadOnly {
             sql += match self.flavour {
                 Flavour::Mysql => "SET PERSIST super_read_only = OFF;\nRESET PERSIST IF EXISTS super_read_only;\n",
@@ -146,10 +140,6 @@ impl Fencing<'_> {
     #[must_use]
     pub fn clients(&self) -> String {
         CLIENTS.replace("EXEMPT", &literal(&self.exempt.join(",")))
-    }
-
-    const fn locks(&self) -> bool {
-        matches!((self.mode, self.flavour), (Fence::Accounts, _) | (_, Flavour::Mariadb))
     }
 
     fn each_account(&self, word: &str) -> String {
@@ -177,10 +167,10 @@ mod tests {
         assert!(mariadb.close().contains("ALTER USER IF EXISTS 'app'@'%', 'root'@'localhost' ACCOUNT LOCK"));
         assert!(mariadb.lift().contains("ACCOUNT UNLOCK") && mariadb.lift().contains("event_scheduler = ON"));
         let mysql = fencing(Fence::ReadOnly, Flavour::Mysql, &open);
-        assert!(!mysql.close().contains("ALTER USER") && mysql.seal().contains("PERSIST super_read_only = ON"));
-        assert!(
-            mysql.lift().starts_with("SET GLOBAL super_read_only = OFF;\nSET GLOBAL read_only = OFF;\nRESET PERSIST")
-        );
+        assert!(mysql.close().contains("ACCOUNT LOCK") && mysql.seal().contains("PERSIST super_read_only = ON"));
+        // An account can be unlocked only where something can be written.
+        assert!(mysql.lift().starts_with("SET GLOBAL super_read_only = OFF;\nSET GLOBAL read_only = OFF;\n"));
+        assert!(mysql.lift().contains("ACCOUNT UNLOCK") && mysql.lift().ends_with("RESET PERSIST IF EXISTS super_read_only;\n"));
         let rds = Fencing { quiet: false, ..fencing(Fence::Accounts, Flavour::Mysql, &open) };
         assert!(!rds.close().contains("SET") && rds.close().contains("ACCOUNT LOCK") && rds.seal().is_empty());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pointsman::sandbox::{
     Role, Sandbox, SandboxOptions,
     mysql::{Family, MysqlClient},
-    server::Server,
+    server::{Kind, Server},
 };
 
 use crate::cutover::support::{Staged, stats};
@@ -20,7 +20,7 @@ impl<const MARIADB: bool> Staged for Family<MARIADB> {
     }
 
     async fn catalog(server: &Server<Self>) -> BTreeSet<String> {
-        let db = server.connect(Role::Superuser).await.unwrap();
+        let db = Self::open(&server.url(Role::Superuser, "mysql")).await.unwrap();
         let queries = OBJECTS.iter().chain(if MARIADB { MARIADB_OBJECTS } else { MYSQL_OBJECTS });
         let mut found = BTreeSet::new();
         for query in queries {
@@ -84,7 +84,7 @@ const MYSQL_OBJECTS: &[&str] = &[
 ];
 
 const MARIADB_OBJECTS: &[&str] = &[
-    "SELECT 'lock', user, host, JSON_VALUE(priv, '$.account_locked') FROM mysql.global_priv",
+    "SELECT 'lock', user, host, COALESCE(JSON_VALUE(priv, '$.account_locked'), '0') FROM mysql.global_priv",
     // The first two columns: names of the connection and its state.
     "SHOW ALL SLAVES STATUS",
 ];
