@@ -60,7 +60,7 @@ pub enum Command {
     /// Let a held run go on.
     Continue(WordArgs),
     /// Try the failed step of a held run again.
-    Retry(WordArgs),
+    Retry(RetryArgs),
     /// Leave a step out.
     Skip(SkipArgs),
     /// Compare source and target of a runbook.
@@ -69,6 +69,8 @@ pub enum Command {
     Rehearse(RehearseArgs),
     /// Say what happened in a run, when, who said so, and how long writes waited.
     Report(ReportArgs),
+    /// Print the smallest IAM policy that a run of a runbook needs, as JSON; asks nobody.
+    IamPolicy(RunbookArgs),
     /// Print the JSON Schema of runbooks, for editors.
     Schema,
     /// Write a commented runbook to begin with.
@@ -193,6 +195,20 @@ pub struct WordArgs {
     /// Why, for the journal.
     #[arg(long)]
     pub reason: Option<String>,
+}
+
+/// A word to try again.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The run, and why.
+    #[command(flatten)]
+    pub word: WordArgs,
+    /// Somebody else changed what the run had left: take it as it is now, and go on from there.
+    #[arg(long, conflicts_with = "restore")]
+    pub adopt: bool,
+    /// Somebody else changed what the run had left: put that back first.
+    #[arg(long)]
+    pub restore: bool,
 }
 
 /// A yes.

@@ -8,6 +8,7 @@ use crate::journal::{JournalError, Outcome};
 use crate::plan::CompileError;
 use crate::runbook::Diagnostics;
 use crate::systems::DriverError;
+use crate::systems::aws::account::is_about_credentials;
 
 /// Exit codes; scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +144,11 @@ impl From<DriverError> for CliError {
 impl From<CompileError> for CliError {
     fn from(error: CompileError) -> Self {
         match error {
-            CompileError::System(error) => Self::from(error).hint("nothing was changed"),
+            CompileError::System(error) => {
+                let refused = is_about_credentials(&error);
+                let told = Self::from(error).hint("nothing was changed");
+                if refused { Self { exit: Exit::Refused, ..told } } else { told }
+            }
         }
     }
 }
@@ -151,6 +156,13 @@ impl From<CompileError> for CliError {
 impl From<Diagnostics> for CliError {
     fn from(diagnostics: Diagnostics) -> Self {
         Self::new(Exit::Usage, diagnostics.to_string())
+    }
+}
+
+impl CliError {
+    /// What went wrong with a file or a folder.
+    pub fn at(path: &std::path::Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        move |error| Self::new(Exit::Error, format!("{}: {error}", path.display()))
     }
 }
 

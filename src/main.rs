@@ -23,7 +23,8 @@ fn main() -> ExitCode {
         Err(error) => {
             // What is wrong with a runbook says itself that it is an error.
             let text = error.to_string();
-            let what = if text.starts_with("error[") { "" } else { "error: " };
+            let says_so = ["error[", "warning["].iter().any(|word| text.starts_with(word));
+            let what = if says_so { "" } else { "error: " };
             anstream::eprintln!("{what}{text}");
             error.exit.into()
         }

@@ -1,18 +1,34 @@
-//! `schema`, `init`, `completions`: help for authors.
+//! `iam-policy`, `schema`, `init`, `completions`: help for authors.
 
 use std::io::Write;
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, InitArgs};
+use super::load;
+use crate::cli::{Cli, InitArgs, RunbookArgs};
 use crate::error::{CliError, Exit};
+use crate::plan::{self, Choices};
 use crate::runbook::schema as runbook_schema;
+use crate::systems::aws::policy;
 
 /// The runbook that `init` writes: the shipped one, comments and all.
 const BEGIN_WITH: &str = include_str!("../../runbooks/postgres-droplet-to-rds.yaml");
 
 pub fn schema() -> Result<Exit, CliError> {
     let text = serde_json::to_string_pretty(&runbook_schema()).unwrap_or_default();
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(Exit::Done)
+}
+
+/// From the frozen plan, without a look at anything: for those who give permissions, before there are any.
+pub fn iam_policy(args: &RunbookArgs) -> Result<Exit, CliError> {
+    let loaded = load(args)?;
+    let plan = plan::assemble(&loaded, &args.runbook.display().to_string(), Choices::default());
+    let permissions = plan::permissions(&plan)?;
+    if permissions.is_empty() {
+        return Err(CliError::new(Exit::Usage, format!("{} touches nothing of AWS: it needs no policy", plan.runbook)));
+    }
+    let text = serde_json::to_string_pretty(&policy(&permissions)).unwrap_or_default();
     writeln!(std::io::stdout(), "{text}")?;
     Ok(Exit::Done)
 }

@@ -34,6 +34,7 @@ pub async fn run(args: &RunArgs, journal: Arc<Journal>, output: Output) -> Resul
 pub async fn resume(args: &ResumeArgs, journal: Arc<Journal>, output: Output) -> Result<Exit, CliError> {
     let run = journal.find(args.run.run.as_deref())?.id;
     ended(&journal, &run)?;
+    right_accounts(&journal, &run).await?;
     let epoch = take::again(&journal, &run, TakeReason::Resume)?;
     let state = take::replay(&journal, &run)?;
     // A yes alone does not end a hold.
@@ -61,6 +62,7 @@ pub async fn rollback(args: &RollbackArgs, journal: Arc<Journal>, output: Output
         writeln!(std::io::stdout(), "said to the executor of {run}; follow it with: pointsman watch {run}")?;
         return Ok(Exit::Done);
     }
+    right_accounts(&journal, &run).await?;
     let epoch = take::again(&journal, &run, TakeReason::Rollback)?;
     execute(journal, &run, epoch, on_hold(args.hold.wait), output).await
 }
@@ -93,6 +95,15 @@ fn ended(journal: &Journal, run: &str) -> Result<(), CliError> {
         }
         None => Ok(()),
     }
+}
+
+/// Refuses to take up a run with the credentials of another account.
+async fn right_accounts(journal: &Journal, run: &str) -> Result<(), CliError> {
+    let state = take::replay(journal, run)?;
+    plan::right_accounts(&state.plan).await.map_err(|error| CliError {
+        exit: Exit::Refused,
+        ..CliError::from(error).hint("nothing was changed; the run stands where it stood")
+    })
 }
 
 const fn on_hold(wait: bool) -> OnHold {

@@ -43,6 +43,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Report(args) => report::run(&args, open(&path)?.as_ref()),
         Command::SandboxStop { folder } => rehearse::stop(&folder),
         Command::SandboxApp { args } => rehearse::app(args).await,
+        Command::IamPolicy(args) => author::iam_policy(&args),
         Command::Schema => author::schema(),
         Command::Init(args) => author::init(&args),
         Command::Completions { shell } => author::completions(shell),

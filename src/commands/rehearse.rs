@@ -1,6 +1,6 @@
 //! `rehearse`: a sandbox, a workload, the runbook forward and back; and the hidden application of the sandbox.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -50,9 +50,8 @@ async fn rehearse_with<K: Kind>(
     state: PathBuf,
     output: Output,
 ) -> Result<Exit, CliError> {
-    let stamp = clock::now().strftime("%Y%m%d-%H%M%S").to_string();
-    let folder = state.with_file_name("rehearsals").join(stamp);
-    std::fs::create_dir_all(&folder)?;
+    let rehearsals = state.with_file_name("rehearsals");
+    let folder = own_folder(&rehearsals).map_err(CliError::at(&rehearsals))?;
     let (screen, by_hand) = (output == Output::Tui, args.by_hand);
     let (rate, source, target) = (args.rate, args.source, args.target);
     let rehearsal = Rehearsal { runbook, rate, source, target, folder, program: None, screen, by_hand };
@@ -64,6 +63,22 @@ async fn rehearse_with<K: Kind>(
         sandbox.stop().await;
     }
     Ok(if result.passed() { Exit::Done } else { Exit::Error })
+}
+
+/// A new folder for this rehearsal alone: another one may begin in the same second.
+fn own_folder(rehearsals: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(rehearsals)?;
+    let stamp = clock::now().strftime("%Y%m%d-%H%M%S").to_string();
+    let mut folder = rehearsals.join(&stamp);
+    for number in 2.. {
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                folder = rehearsals.join(format!("{stamp}-{number}"));
+            }
+            made => return made.map(|()| folder),
+        }
+    }
+    Ok(folder)
 }
 
 /// A screen takes the signals for itself; behind it Ctrl-C still ends the rehearsal, with its sandbox.
@@ -127,4 +142,16 @@ pub fn stop(folder: &std::path::Path) -> Result<Exit, CliError> {
 pub async fn app(args: Vec<String>) -> Result<Exit, CliError> {
     app::run(app::AppOptions::from_args(args.into_iter())?).await?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rehearsals_of_the_same_second_have_folders_of_their_own() {
+        let base = tempfile::tempdir().unwrap();
+        let folders: std::collections::BTreeSet<_> = (0..3).map(|_| own_folder(base.path()).unwrap()).collect();
+        assert_eq!(folders.len(), 3);
+    }
 }

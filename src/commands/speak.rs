@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::cli::{ApproveArgs, SkipArgs, WordArgs};
+use crate::cli::{ApproveArgs, RetryArgs, SkipArgs, WordArgs};
 use crate::error::{CliError, Exit};
 use crate::executor::decide::accepts;
 use crate::executor::state::{RunState, StepState};
@@ -32,8 +32,13 @@ pub fn go_on(args: &WordArgs, journal: &Journal) -> Result<Exit, CliError> {
     word(args, journal, &Word::Continue)
 }
 
-pub fn retry(args: &WordArgs, journal: &Journal) -> Result<Exit, CliError> {
-    word(args, journal, &Word::Retry)
+pub fn retry(args: &RetryArgs, journal: &Journal) -> Result<Exit, CliError> {
+    let said = match (args.adopt, args.restore) {
+        (true, _) => Word::Adopt,
+        (_, true) => Word::Restore,
+        _ => Word::Retry,
+    };
+    word(&args.word, journal, &said)
 }
 
 pub fn skip(args: &SkipArgs, journal: &Journal) -> Result<Exit, CliError> {

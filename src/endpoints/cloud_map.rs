@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use super::ends::ends;
 use super::told::{Reach, Waiting};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
+use crate::preflight::Finding;
 use crate::runbook::model::CloudMap;
 use crate::systems::Result;
 use crate::systems::address::Address;
 use crate::systems::aws::cloud_map::{self as driver, Operation};
-use crate::systems::aws::{Aws, Call, Service};
+use crate::systems::aws::{Aws, Call, Permission, Service};
 use crate::systems::world::World;
 
 const PAUSE: Duration = Duration::from_secs(2);
@@ -92,6 +93,18 @@ impl Endpoint for Registered {
     fn clients(&self, _route: &Route) -> Option<String> {
         let name = &self.reach.name;
         Some(format!("those that look {name} up follow at their next look; through DNS, when its TTL has passed"))
+    }
+
+    fn permissions(&self) -> Vec<Permission> {
+        ["GetInstance", "RegisterInstance", "GetOperation"]
+            .map(|operation| Permission::anywhere(Service::ServiceDiscovery, operation))
+            .into()
+    }
+
+    async fn findings(&self, route: &Route) -> Result<Vec<Finding>> {
+        let aws = self.reach.look().await?;
+        let (_, leads) = self.leads(&aws, route).await?;
+        Ok(vec![self.reach.route(&leads)])
     }
 
     async fn observe(&self, errand: &Errand<'_>) -> Result<Leads> {

@@ -11,13 +11,15 @@ use aws_sdk_ecs::types::{
 use serde_json::{Value, json};
 
 use super::ends::{ends, texts};
-use super::told::{Reach, Waiting};
+use super::told::{Reach, Waiting, arn};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
 use crate::journal::{Act, FailureKind};
+use crate::preflight::{Check, Finding};
 use crate::runbook::model::{Ecs, EcsValue, Part};
 use crate::steps::StepError;
 use crate::systems::aws::ecs as driver;
-use crate::systems::aws::{Aws, Call, Service};
+use crate::systems::aws::{Aws, Call, Permission, Service};
+use crate::systems::pair::Heading;
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -160,6 +162,11 @@ impl Endpoint for Rolled {
             let deploy = json!({ "cluster": cluster, "service": service, "forceNewDeployment": true });
             return vec![look, call("UpdateService", deploy), tasks];
         };
+        if route.way == Heading::Back {
+            let deploy = json!({ "cluster": cluster, "service": service, "taskDefinition": "THE FORMER REVISION" });
+            let else_new = "# where somebody has deployed another since, a new revision as on the way there".to_owned();
+            return vec![look, call("UpdateService", deploy), else_new, tasks];
+        }
         let Ok(value) = wanted(set, route) else { return Vec::new() };
         let register = json!({ "family": "AS IT IS", "containerDefinitions": "AS THEY ARE",
                                "but": format!("{} of {} = {value}", set.name, set.container) });
@@ -178,6 +185,34 @@ impl Endpoint for Rolled {
         Some(format!(
             "the tasks of {name} are replaced by new ones, as its deployment says (a rolling update takes minutes)"
         ))
+    }
+
+    fn permissions(&self) -> Vec<Permission> {
+        let cluster = self.spec.cluster.rsplit('/').next().unwrap_or_default();
+        let service = self.spec.service.as_deref().unwrap_or("*");
+        let service = arn("ecs", &self.reach.place(), &format!("service/{cluster}/{service}"));
+        let mut all: Vec<Permission> = ["DescribeServices", "UpdateService"]
+            .map(|operation| Permission::on(Service::Ecs, operation, service.clone()))
+            .into();
+        all.extend(["ListTasks", "DescribeTasks"].map(|operation| Permission::anywhere(Service::Ecs, operation)));
+        if self.spec.set.is_some() {
+            let definition = ["DescribeTaskDefinition", "RegisterTaskDefinition", "TagResource"];
+            all.extend(definition.map(|operation| Permission::anywhere(Service::Ecs, operation)));
+            // A revision hands the task's roles to ECS.
+            all.push(Permission::anywhere(Service::Iam, "PassRole"));
+        }
+        all
+    }
+
+    async fn findings(&self, route: &Route) -> Result<Vec<Finding>> {
+        let aws = self.reach.look().await?;
+        let service = self.read(&aws).await?;
+        let mut findings = vec![judge(&self.reach.name, &service)];
+        if let Some(set) = &self.spec.set {
+            let (_, _, leads) = self.valued(&aws, set, &service, route).await?;
+            findings.push(self.reach.route(&leads));
+        }
+        Ok(findings)
     }
 
     async fn observe(&self, errand: &Errand<'_>) -> Result<Leads> {
@@ -218,6 +253,44 @@ impl Endpoint for Rolled {
             }
         }
     }
+}
+
+/// Whether the service can be deployed now, and whether a deployment that fails is noticed.
+fn judge(name: &str, service: &EcsService) -> Finding {
+    let check = Check {
+        id: "ecs-deployment",
+        system: name,
+        why: "A deployment that somebody else has under way, or that nobody ends when it fails, keeps the run waiting.",
+    };
+    let controller = service.deployment_controller().map(|controller| controller.r#type().as_str().to_owned());
+    let breaker = service.deployment_configuration().and_then(|found| found.deployment_circuit_breaker());
+    if let Some(other) = controller.filter(|kind| kind != "ECS") {
+        let detail = format!("its deployment controller is {other}.");
+        return check.fail(
+            "ECS does not deploy this service itself",
+            detail,
+            vec!["-- deploy it by a `command`".into()],
+        );
+    }
+    if service.deployments().len() > 1 {
+        let detail = format!("it has {} deployments.", service.deployments().len());
+        return check.fail("a deployment is under way", detail, vec!["-- wait until it has ended".into()]);
+    }
+    if service.desired_count() == 0 {
+        return check.warn(
+            "the service has no tasks",
+            "desiredCount is 0.",
+            vec!["-- none needed, if it is meant so".into()],
+        );
+    }
+    if !breaker.is_some_and(|breaker| breaker.enable) {
+        let mend = vec![format!(
+            "aws ecs update-service --service {name} --deployment-configuration \
+                                 'deploymentCircuitBreaker={{enable=true,rollback=true}}'"
+        )];
+        return check.warn("a deployment that fails is not ended", "it has no circuit breaker.", mend);
+    }
+    check.pass("the service can be deployed", format!("{} tasks, with a circuit breaker.", service.desired_count()))
 }
 
 /// The value that leads to the side that is moved to.
@@ -334,6 +407,26 @@ mod tests {
         let failed = service(vec![deployment("b", "PRIMARY", Failed, 0)]);
         assert!(matches!(rollout(&failed, Some("b")), Rollout::Failed(words) if words.contains("failed to start")));
         assert!(matches!(rollout(&service(vec![]), None), Rollout::Under(_)));
+    }
+
+    #[test]
+    fn what_could_keep_a_deployment_from_ending_is_found() {
+        use crate::preflight::Level;
+        use aws_sdk_ecs::types::{
+            DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentController, DeploymentControllerType,
+        };
+        let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(true).build();
+        let config = DeploymentConfiguration::builder().deployment_circuit_breaker(breaker).build();
+        let done = || deployment("b", "PRIMARY", DeploymentRolloutState::Completed, 2);
+        let fit =
+            || EcsService::builder().desired_count(2).deployments(done()).deployment_configuration(config.clone());
+        let level = |service: EcsService| judge("app", &service).level;
+        assert_eq!(level(fit().build()), Level::Pass);
+        assert_eq!(level(fit().deployments(done()).build()), Level::Fail);
+        assert_eq!(level(fit().desired_count(0).build()), Level::Warn);
+        assert_eq!(level(fit().set_deployment_configuration(None).build()), Level::Warn);
+        let other = DeploymentController::builder().r#type(DeploymentControllerType::CodeDeploy).build().unwrap();
+        assert_eq!(level(fit().deployment_controller(other).build()), Level::Fail);
     }
 
     #[test]

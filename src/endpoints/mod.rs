@@ -15,7 +15,8 @@ mod ssm_parameter;
 mod told;
 
 pub use route::{Route, Side};
-pub use told::token;
+pub(crate) use told::arn;
+pub use told::{token, unread};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +27,10 @@ use serde_json::Value;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::Move;
+use crate::preflight::Finding;
 use crate::runbook::model::{Manner, System};
 use crate::steps::StepError;
+use crate::systems::aws::Permission;
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -86,6 +89,16 @@ pub trait Endpoint: Send + Sync {
     /// What its clients notice of a switch and of the way back, as the end of a sentence; `None` for nothing.
     fn clients(&self, _route: &Route) -> Option<String> {
         None
+    }
+
+    /// What a switch and the way back ask of IAM.
+    fn permissions(&self) -> Vec<Permission> {
+        Vec::new()
+    }
+
+    /// What could go wrong with it, looked at beforehand; reads only. For those outside of a window.
+    async fn findings(&self, _route: &Route) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
     }
 
     /// Opens every connection that a window needs.

@@ -11,9 +11,10 @@ use super::ends::texts;
 use super::told::{Reach, Waiting};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
 use crate::clock;
+use crate::preflight::{Check, Finding};
 use crate::runbook::model::{Lowered, Route53};
 use crate::systems::aws::route53::{self as driver, same_name};
-use crate::systems::aws::{Aws, Call, Service};
+use crate::systems::aws::{Aws, Call, Permission, Service};
 use crate::systems::pair::Heading;
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError, Result};
@@ -160,6 +161,22 @@ impl Endpoint for Record {
         ))
     }
 
+    fn permissions(&self) -> Vec<Permission> {
+        let zone = format!("arn:aws:route53:::hostedzone/{}", self.spec.zone);
+        vec![
+            Permission::on(Service::Route53, "ListResourceRecordSets", zone.clone()),
+            Permission::on(Service::Route53, "ChangeResourceRecordSets", zone),
+            Permission::on(Service::Route53, "GetChange", "arn:aws:route53:::change/*"),
+        ]
+    }
+
+    async fn findings(&self, route: &Route) -> Result<Vec<Finding>> {
+        let aws = self.reach.look().await?;
+        let sets = self.read(&aws).await?;
+        let leads = self.leads(&sets, route)?;
+        Ok(vec![self.reach.route(&leads), judge_ttl(&self.reach.name, &self.spec, ttl(&sets))])
+    }
+
     async fn observe(&self, errand: &Errand<'_>) -> Result<Leads> {
         let aws = self.reach.aws(errand).await?;
         self.leads(&self.read(&aws).await?, errand.route)
@@ -213,6 +230,36 @@ impl Endpoint for Record {
             "{name} leads there on all servers of Route 53, and its TTL of {} s has passed",
             ttl.as_secs()
         )))
+    }
+}
+
+/// Whether caches will have forgotten the former answer in time.
+fn judge_ttl(name: &str, spec: &Route53, ttl: Duration) -> Finding {
+    let check = Check {
+        id: "dns-ttl",
+        system: name,
+        why: "Resolvers and clients keep an answer for as long as its TTL said when they asked.",
+    };
+    let (now, max) = (ttl.as_secs(), spec.max_ttl);
+    if ttl > max.0 {
+        let mend = vec![format!(
+            "-- lower the TTL of {} to {} s, wait {now} s, and say `lowered: {{ at: …, from: {now}s }}`",
+            spec.record,
+            max.0.as_secs()
+        )];
+        return check.fail("the TTL is too long", format!("it is {now} s; the runbook accepts {max}."), mend);
+    }
+    match spec.lowered.as_ref().map(remaining) {
+        Some(Some(wait)) => {
+            let detail = format!("caches may keep the former one for {} s more.", wait.as_secs());
+            check.fail("the TTL was lowered too late", detail, vec![format!("-- wait {} s", wait.as_secs())])
+        }
+        Some(None) => check.pass("the TTL was lowered in time", format!("it is {now} s.")),
+        None => check.warn(
+            "it is not known since when the TTL is so short",
+            format!("it is {now} s; Route 53 does not say what it was before."),
+            vec![format!("-- say `lowered: {{ at: …, from: … }}` of {name}, if it was longer")],
+        ),
     }
 }
 
@@ -312,6 +359,21 @@ mod tests {
         let sets = [set(Some("a"), "old", Some(1)), set(Some("b"), "new", Some(0)), set(Some("c"), "x", Some(1))];
         assert!(matches!(weighted(&sets, "a", "b"), Leads::Neither(words) if words.contains("another record set, c")));
         assert!(matches!(weighted(&sets[..1], "a", "b"), Leads::Neither(_)));
+    }
+
+    #[test]
+    fn a_ttl_is_judged_by_its_length_and_its_age() {
+        use crate::preflight::Level;
+        let spec = |lowered: Value| -> Route53 {
+            serde_json::from_value(json!({ "zone": "Z", "record": "db", "max-ttl": "60s", "lowered": lowered }))
+                .unwrap()
+        };
+        let judged = |lowered: Value, ttl| judge_ttl("dns", &spec(lowered), Duration::from_secs(ttl)).level;
+        let at = |ago: u64| json!({ "at": (clock::now() - Duration::from_secs(ago)).to_string(), "from": "1h" });
+        assert_eq!(judged(Value::Null, 300), Level::Fail);
+        assert_eq!(judged(Value::Null, 60), Level::Warn);
+        assert_eq!(judged(at(600), 60), Level::Fail);
+        assert_eq!(judged(at(4000), 60), Level::Pass);
     }
 
     #[test]

@@ -7,15 +7,17 @@ use serde_json::{Value, json};
 
 use super::content::Content;
 use super::ends::ends;
-use super::told::Reach;
+use super::told::{Reach, arn};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
 use crate::journal::Act;
+use crate::preflight::{Check, Finding};
 use crate::runbook::model::SecretsManager;
 use crate::secret::Secret;
 use crate::systems::Result;
 use crate::systems::address::Address;
 use crate::systems::aws::secrets_manager::{self as driver, CURRENT, OURS, Version};
-use crate::systems::aws::{Aws, Call, Service};
+use crate::systems::aws::{Aws, Call, Permission, Service};
+use crate::systems::pair::Heading;
 use crate::systems::world::World;
 
 /// A secret that applications read.
@@ -81,8 +83,15 @@ impl Endpoint for Secrets {
         let id = &self.spec.secret;
         let text = format!("(the same, with {})", self.content().words(&to));
         let call = |operation, parameters| Call::new(Service::SecretsManager, operation, parameters).to_string();
+        let read = call("GetSecretValue", json!({ "SecretId": id, "VersionStage": CURRENT }));
+        if route.way == Heading::Back {
+            let moved = json!({ "SecretId": id, "VersionStage": CURRENT, "MoveToVersionId": "THE FORMER ONE",
+                                "RemoveFromVersionId": "OURS" });
+            let else_new = "# where somebody has written it since, a new version as on the way there".to_owned();
+            return vec![read, call("UpdateSecretVersionStage", moved), else_new];
+        }
         vec![
-            call("GetSecretValue", json!({ "SecretId": id, "VersionStage": CURRENT })),
+            read,
             call(
                 "PutSecretValue",
                 json!({ "SecretId": id, "ClientRequestToken": "NEW", "SecretString": text, "VersionStages": [OURS] }),
@@ -98,6 +107,36 @@ impl Endpoint for Secrets {
     fn clients(&self, _route: &Route) -> Option<String> {
         let name = &self.reach.name;
         Some(format!("those that read {name} only when they start follow when they are started again"))
+    }
+
+    fn permissions(&self) -> Vec<Permission> {
+        let named = self.spec.secret.starts_with("arn:");
+        let resource = if named {
+            self.spec.secret.clone()
+        } else {
+            // AWS ends a secret's ARN with six characters of its own.
+            arn("secretsmanager", &self.reach.place(), &format!("secret:{}-??????", self.spec.secret))
+        };
+        ["GetSecretValue", "DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage"]
+            .map(|operation| Permission::on(Service::SecretsManager, operation, resource.clone()))
+            .into()
+    }
+
+    async fn findings(&self, route: &Route) -> Result<Vec<Finding>> {
+        let aws = self.reach.look().await?;
+        let (_, leads) = self.leads(&aws, route).await?;
+        let check = Check {
+            id: "secret-rotation",
+            system: &self.reach.name,
+            why: "A rotation writes a version of its own, which may come between ours and the way back.",
+        };
+        let rotation = if driver::rotates(&aws, &self.spec.secret).await? {
+            let mend = vec![format!("aws secretsmanager cancel-rotate-secret --secret-id {}", self.spec.secret)];
+            check.warn("the secret is rotated by itself", "RotationEnabled is true.", mend)
+        } else {
+            check.pass("nothing rotates the secret", "RotationEnabled is false.")
+        };
+        Ok(vec![self.reach.route(&leads), rotation])
     }
 
     async fn observe(&self, errand: &Errand<'_>) -> Result<Leads> {

@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 
 use super::content::Content;
 use super::ends::ends;
-use super::told::Reach;
+use super::told::{Reach, arn};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
+use crate::preflight::{Check, Finding};
 use crate::runbook::model::SsmParameter;
 use crate::secret::Secret;
 use crate::systems::Result;
 use crate::systems::address::Address;
 use crate::systems::aws::parameters::{self as driver, Stored};
-use crate::systems::aws::{Aws, Call, Service};
+use crate::systems::aws::{Aws, Call, Permission, Service};
 use crate::systems::world::World;
 
 /// A parameter that applications read.
@@ -67,6 +68,32 @@ impl Endpoint for Parameter {
     fn clients(&self, _route: &Route) -> Option<String> {
         let name = &self.reach.name;
         Some(format!("those that read {name} only when they start follow when they are started again"))
+    }
+
+    fn permissions(&self) -> Vec<Permission> {
+        let name = self.spec.parameter.trim_start_matches('/');
+        let resource = arn("ssm", &self.reach.place(), &format!("parameter/{name}"));
+        vec![
+            Permission::on(Service::Ssm, "GetParameter", resource.clone()),
+            Permission::on(Service::Ssm, "PutParameter", resource),
+            Permission::anywhere(Service::Ssm, "DescribeParameters"),
+        ]
+    }
+
+    async fn findings(&self, route: &Route) -> Result<Vec<Finding>> {
+        let aws = self.reach.look().await?;
+        let (_, leads) = self.leads(&aws, route).await?;
+        let check = Check {
+            id: "parameter-policies",
+            system: &self.reach.name,
+            why: "A write drops the policies of a parameter, so that the switch refuses one that has any.",
+        };
+        let policies = if driver::manner(&aws, &self.spec.parameter).await?.policies {
+            check.fail("the parameter has policies", "such as an expiry.", vec!["-- remove them".to_owned()])
+        } else {
+            check.pass("the parameter has no policies", "nothing would be lost by a write.")
+        };
+        Ok(vec![self.reach.route(&leads), policies])
     }
 
     async fn observe(&self, errand: &Errand<'_>) -> Result<Leads> {

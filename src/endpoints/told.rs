@@ -7,14 +7,16 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Errand, Outcome};
+use super::{Errand, Leads, Outcome};
 use crate::clock;
 use crate::journal::{Act, Durability, Entry, Event, FailureKind};
+use crate::preflight::{Check, Finding};
+use crate::runbook::model::{AwsPlace, System};
 use crate::steps::StepError;
-use crate::systems::Result;
 use crate::systems::aws::{Access, Aws};
 use crate::systems::pair::Heading;
 use crate::systems::world::World;
+use crate::systems::{DriverError, Result};
 
 /// Between two looks.
 const SHORTEST: Duration = Duration::from_millis(250);
@@ -35,6 +37,30 @@ impl Reach {
     pub async fn aws(&self, errand: &Errand<'_>) -> Result<Aws> {
         let aws = self.world.aws(&self.name, Access::ReadWrite).await?;
         Ok(if errand.of.act == Act::Undo { aws.urgent() } else { aws })
+    }
+
+    /// Clients that can't change anything.
+    pub async fn look(&self) -> Result<Aws> {
+        self.world.aws(&self.name, Access::ReadOnly).await
+    }
+
+    /// Where calls go, as far as the runbook says.
+    pub fn place(&self) -> AwsPlace {
+        self.world.get(&self.name).and_then(System::aws).cloned().unwrap_or_default()
+    }
+
+    /// What the look at where it leads says.
+    pub fn route(&self, leads: &Leads) -> Finding {
+        let check = Check { system: &self.name, ..ROUTE };
+        let mend = || vec![format!("-- correct `from` and `to` of {}, or what it says", self.name)];
+        match leads {
+            Leads::From => check.pass("it leads to the side that is left", "as the runbook has it."),
+            Leads::To => {
+                check.warn("it leads to the side that is moved to already", "the switch will leave it.", mend())
+            }
+            Leads::Neither(words) => check.fail("it leads to neither side", format!("{words}."), mend()),
+            Leads::Unknown(words) => check.fail("it can't be seen where it leads", format!("{words}."), mend()),
+        }
     }
 
     /// It was looked at, and must be left alone.
@@ -106,6 +132,26 @@ impl Waiting {
         errand.cx.progress(&errand.of.step, words);
         errand.cx.rest((waited / 4).clamp(SHORTEST, longest)).await
     }
+}
+
+const ROUTE: Check<'static> = Check {
+    id: "endpoint-route",
+    system: "",
+    why: "An endpoint that leads elsewhere is left alone by the switch, which then holds the run.",
+};
+
+/// The finding about an endpoint that can't be read.
+#[must_use]
+pub fn unread(name: &str, error: &DriverError) -> Finding {
+    let mend = error.hint.iter().map(|hint| format!("-- {hint}")).chain(["-- correct what it names".to_owned()]);
+    let detail = format!("{}: {}.", error.what, error.reason);
+    Check { system: name, ..ROUTE }.fail("it can't be read", detail, mend.take(1).collect())
+}
+
+/// The ARN of a resource, with what the runbook says of region and account.
+pub fn arn(service: &str, place: &AwsPlace, resource: &str) -> String {
+    let known = |text: &Option<String>| text.clone().filter(|text| !text.contains("${")).unwrap_or_else(|| "*".into());
+    format!("arn:aws:{service}:{}:{}:{resource}", known(&place.region), known(&place.account))
 }
 
 /// A token in the form of a UUID, from what it stands for.

@@ -15,7 +15,9 @@ use crate::gates::{Baselines, Sessions};
 use crate::journal::{Actor, Durability, Entry, Event, FailureKind, Journal, JournalError, Move};
 use crate::plan::{Plan, SideChoices};
 use crate::steps::StepError;
+use crate::systems::aws::Access;
 use crate::systems::pair::Pair;
+use crate::systems::traffic::Traffic;
 use crate::systems::world::World;
 
 /// What a live view is told.
@@ -140,6 +142,12 @@ impl Context {
     pub fn choices(&self, side: &str) -> Result<&SideChoices, StepError> {
         let pair = self.pair()?;
         Ok(if side == pair.source { &self.plan.choices.source } else { &self.plan.choices.target })
+    }
+
+    /// What divides traffic under this name; `urgent` for going back.
+    pub async fn traffic(&self, name: &str, urgent: bool) -> Result<Box<dyn Traffic>, StepError> {
+        let planned = self.plan.choices.routes.get(name);
+        Ok(self.world.traffic(name, Access::ReadWrite, urgent, planned).await?)
     }
 
     /// What only the pair's kind of database knows.

@@ -220,8 +220,11 @@ pub fn accepts(state: &RunState, word: &Word) -> Result<(), String> {
             Err("the run is inside the window: writes wait, and it must get through or out first".into())
         }
         Word::Hold => Ok(()),
-        Word::Continue | Word::Retry if state.hold.is_none() => Err("the run is not held".into()),
+        Word::Continue | Word::Retry | Word::Adopt | Word::Restore if state.hold.is_none() => {
+            Err("the run is not held".into())
+        }
         Word::Continue | Word::Retry => Ok(()),
+        Word::Adopt | Word::Restore => accepts_drift(state),
         Word::Skip { step } => accepts_skip(state, step),
         Word::Rollback { to } => accepts_rollback(state, to.as_deref()),
     }
@@ -239,6 +242,16 @@ fn accepts_approval(state: &RunState, step: &str) -> Result<(), String> {
         None if matches!(state.plan.gates.get(step), Some(Gate::Approval(_))) => Ok(()),
         None => Err(format!("the plan has no step and no approval gate {step}")),
     }
+}
+
+/// Only a step that was shown what somebody else changed, or that waits before going back, knows what to do with it.
+fn accepts_drift(state: &RunState) -> Result<(), String> {
+    let shifts = |(step, record): (&crate::plan::PlanStep, &super::state::StepRecord)| {
+        let failed = matches!(record.forth, StepState::Failed(_) | StepState::UndoFailed(_));
+        failed && matches!(step.step, Step::Shift(_))
+    };
+    let any = state.plan.steps.iter().zip(&state.steps).any(shifts);
+    if any { Ok(()) } else { Err("no `shift` is held: say `retry`".into()) }
 }
 
 fn accepts_skip(state: &RunState, step: &str) -> Result<(), String> {

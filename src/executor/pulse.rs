@@ -32,7 +32,7 @@ pub async fn beat(journal: Arc<Journal>, run: String) {
         if entries.iter().any(|entry| state.next(entry).is_err()) {
             return;
         }
-        let heading = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
+        let heading = state.writer.heading();
         let Some(pair) = state.plan.pair.as_ref().filter(|_| is_quiet(&state) && has_stream(&state, heading)) else {
             continue;
         };

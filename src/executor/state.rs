@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::journal::{Act, Entry, Event, Failure, FailureKind, Move, Outcome, StepId, Word};
 use crate::plan::Plan;
 use crate::systems::pair::Heading;
+pub use crate::systems::pair::Side;
 
 /// Where a step stands in one direction.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,6 +49,15 @@ impl StepState {
     }
 }
 
+/// What is to become of what somebody else changed, after the run had left it otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// It stays as it is now.
+    Adopt,
+    /// What the run had left is put back.
+    Restore,
+}
+
 /// What is known of one step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepRecord {
@@ -65,6 +75,8 @@ pub struct StepRecord {
     pub ended: Option<Timestamp>,
     /// How long the last act took, in milliseconds.
     pub millis: Option<f64>,
+    /// What a person said is to become of what somebody else changed.
+    pub drift: Option<Drift>,
     /// What is in doubt is done again without a look: it is known that nothing happened, or a person said so.
     pub again: bool,
 }
@@ -93,15 +105,6 @@ impl StepRecord {
             Heading::Back => &mut self.back,
         }
     }
-}
-
-/// Which database takes the application's writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The one that is left.
-    Source,
-    /// The one that is moved to.
-    Target,
 }
 
 /// A window that is being passed.
@@ -299,6 +302,7 @@ impl RunState {
         let record = &mut self.steps[position];
         record.ended = Some(entry.at);
         record.millis = Some(millis);
+        record.drift = None;
         let state = record.on_mut(of.way);
         *state = match (of.act, &*state) {
             (Act::Apply, StepState::Applying | StepState::Failed(_)) => StepState::Applied,
@@ -315,6 +319,7 @@ impl RunState {
         let position = self.position(&of.step)?;
         let record = &mut self.steps[position];
         record.ended = Some(entry.at);
+        record.drift = None;
         let state = record.on_mut(of.way);
         *state = match (of.act, &*state) {
             (Act::Apply, StepState::Applying | StepState::Failed(_)) => StepState::Failed(failure.clone()),
@@ -392,6 +397,8 @@ impl RunState {
                 self.go_on(false);
             }
             Word::Retry => self.go_on(true),
+            Word::Adopt => self.settle_drift(Drift::Adopt),
+            Word::Restore => self.settle_drift(Drift::Restore),
             Word::Skip { step } => {
                 let position = self.position(step)?;
                 let inside = self.plan.steps[position].window.is_some();
@@ -402,6 +409,16 @@ impl RunState {
             Word::Rollback { .. } => {}
         }
         Ok(())
+    }
+
+    /// A person has seen what somebody else changed, and says what is to become of it when the step is tried again.
+    fn settle_drift(&mut self, drift: Drift) {
+        for record in &mut self.steps {
+            if matches!(record.forth, StepState::Failed(_) | StepState::UndoFailed(_)) {
+                record.drift = Some(drift);
+            }
+        }
+        self.go_on(true);
     }
 
     /// A person wants what failed tried again; `again` without a look where it is in doubt.

@@ -1,7 +1,9 @@
 //! Gates: questions that only read. One file a kind; [`measure`] gives one reading, [`policy`] folds readings into what
 //! they mean. Unknown is never a pass.
 
+mod alarm;
 mod approval;
+mod cloudwatch;
 mod command;
 mod http;
 mod lag;
@@ -142,6 +144,8 @@ async fn ask(gate: &Gate, context: &GateContext<'_>) -> Reading {
         Gate::Sql(gate) => sql::measure(gate, context).await,
         Gate::Http(gate) => http::measure(gate).await,
         Gate::Prometheus(gate) => prometheus::measure(gate).await,
+        Gate::Cloudwatch(gate) => cloudwatch::measure(gate, context).await,
+        Gate::Alarm(gate) => alarm::measure(gate, context).await,
         Gate::TargetHealth(gate) => target_health::measure(gate, context).await,
         Gate::TrafficShare(gate) => traffic_share::measure(gate, context).await,
         Gate::LongTransactions(gate) => long_transactions::measure(gate, context).await,
@@ -159,6 +163,8 @@ pub fn describe(gate: &Gate, context: &GateContext<'_>) -> Vec<String> {
         Gate::Sql(gate) => sql::describe(gate, context.world),
         Gate::Http(gate) => vec![format!("GET {}", secret::mask(&gate.url))],
         Gate::Prometheus(gate) => prometheus::describe(gate),
+        Gate::Cloudwatch(gate) => cloudwatch::describe(gate),
+        Gate::Alarm(gate) => alarm::describe(gate),
         Gate::TargetHealth(gate) => target_health::describe(&gate.traffic, context.world),
         Gate::TrafficShare(gate) => target_health::describe(&gate.traffic, context.world),
         Gate::LongTransactions(gate) => long_transactions::describe(gate, context.world),
@@ -176,6 +182,8 @@ pub fn threshold(gate: &Gate) -> String {
         Gate::Sql(gate) => expectation(&gate.expect),
         Gate::Http(gate) => http::threshold(gate),
         Gate::Prometheus(gate) => prometheus::threshold(gate),
+        Gate::Cloudwatch(gate) => cloudwatch::threshold(gate),
+        Gate::Alarm(gate) => alarm::threshold(gate),
         Gate::TargetHealth(gate) => target_health::threshold(gate),
         Gate::TrafficShare(gate) => traffic_share::threshold(gate, gate.share.map(|share| share.0)),
         Gate::LongTransactions(gate) => long_transactions::threshold(gate),

@@ -220,6 +220,10 @@ pub enum Word {
     Continue,
     /// Try the failed step again.
     Retry,
+    /// The same, and take what somebody else changed as it is now.
+    Adopt,
+    /// The same, and put what somebody else changed back to what the run left.
+    Restore,
     /// Leave this step out.
     Skip {
         /// Which.
@@ -241,6 +245,8 @@ impl Word {
             Self::Hold => "hold",
             Self::Continue => "continue",
             Self::Retry => "retry",
+            Self::Adopt => "retry --adopt",
+            Self::Restore => "retry --restore",
             Self::Skip { .. } => "skip",
             Self::Rollback { .. } => "rollback",
         }

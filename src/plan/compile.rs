@@ -3,13 +3,16 @@
 use indexmap::IndexMap;
 use thiserror::Error;
 
-use super::{Choices, FORMAT, Plan, PlanStep};
+use super::{Choices, FORMAT, Plan, PlanStep, right_accounts};
 use crate::engine;
 use crate::runbook::Loaded;
-use crate::runbook::model::{AwsPlace, Name, Step, System};
+use crate::runbook::model::{AwsPlace, Gate, Name, Step, System};
 use crate::runbook::step_ids;
 use crate::systems::DriverError;
+use crate::systems::aws::Access;
+use crate::systems::aws::alb::{Alb, State};
 use crate::systems::pair::Pair;
+use crate::systems::world::World;
 
 /// A plan could not be made.
 #[derive(Debug, Error)]
@@ -22,6 +25,7 @@ pub enum CompileError {
 /// Makes the plan of a runbook. Reads the databases through read-only sessions and changes nothing.
 pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> {
     let mut plan = assemble(loaded, file, Choices::default());
+    right_accounts(&plan).await?;
     let replicate = plan.steps.iter().find_map(|step| match &step.step {
         Step::Replicate(replicate) => Some(replicate.clone()),
         _ => None,
@@ -29,7 +33,21 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
     if let Some(replicate) = replicate {
         plan.choices = engine::of_plan(&plan).choose(&plan, &replicate).await?;
     }
+    plan.choices.routes = routes(&plan).await?;
     Ok(plan)
+}
+
+/// What stands in the load balancers of AWS now.
+async fn routes(plan: &Plan) -> Result<IndexMap<Name, State>, DriverError> {
+    let world = World::new(plan.systems.clone());
+    let mut routes = IndexMap::new();
+    for (name, system) in &plan.systems {
+        if matches!(system, System::Alb(_)) {
+            let aws = world.aws(name, Access::ReadOnly).await?;
+            routes.insert(name.clone(), Alb::new(name.clone(), world.alb(name)?, aws, None).state().await?);
+        }
+    }
+    Ok(routes)
 }
 
 /// The plan of a runbook with choices that were made already; pure.
@@ -50,11 +68,18 @@ pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
         stage: runbook.stage,
         aws: runbook.aws.clone(),
         systems: with_places(&runbook.systems, &runbook.aws),
-        gates: runbook.gates.clone(),
+        gates: gates_with_places(&runbook.gates, &runbook.aws),
         steps: flatten(&runbook.steps),
         pair,
         choices,
     }
+}
+
+/// The gates, each with the place that its calls to AWS go to.
+fn gates_with_places(gates: &IndexMap<Name, Gate>, around: &AwsPlace) -> IndexMap<Name, Gate> {
+    let mut gates = gates.clone();
+    gates.values_mut().filter_map(Gate::aws_mut).for_each(|place| place.fill(around));
+    gates
 }
 
 /// The systems, each with the place that its calls to AWS go to.

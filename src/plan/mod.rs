@@ -1,10 +1,14 @@
 //! The plan: a runbook with every choice made, frozen and hashed. A run executes a plan and never reads the runbook
 //! again.
 
+mod accounts;
 mod compile;
+mod permissions;
 pub mod show;
 
+pub use accounts::right_accounts;
 pub use compile::{CompileError, assemble, compile};
+pub use permissions::permissions;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -12,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::journal::StepId;
 use crate::runbook::model::{AwsPlace, Fence, Gate, Name, Stage, Step, System, Window};
+use crate::systems::aws::alb::State;
 use crate::systems::pair::Pair;
 
 /// Version of the stored form.
@@ -73,6 +78,9 @@ pub struct Choices {
     pub sequences: Vec<(String, String)>,
     /// The application's schemas.
     pub schemas: Vec<String>,
+    /// What stands in the load balancers of AWS, by system: the calls that the plan shows are made from it.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub routes: IndexMap<Name, State>,
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlChoices>,

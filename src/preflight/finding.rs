@@ -55,7 +55,7 @@ impl Finding {
 
 /// A question about one system, to be answered once.
 #[derive(Clone, Copy)]
-pub(super) struct Check<'a> {
+pub(crate) struct Check<'a> {
     /// Id of the finding.
     pub id: &'static str,
     /// The system.
@@ -65,15 +65,15 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    pub(super) fn pass(self, title: impl Into<String>, detail: impl Into<String>) -> Finding {
+    pub(crate) fn pass(self, title: impl Into<String>, detail: impl Into<String>) -> Finding {
         self.finding(Level::Pass, title.into(), detail.into(), Vec::new())
     }
 
-    pub(super) fn warn(self, title: impl Into<String>, detail: impl Into<String>, mend: Vec<String>) -> Finding {
+    pub(crate) fn warn(self, title: impl Into<String>, detail: impl Into<String>, mend: Vec<String>) -> Finding {
         self.finding(Level::Warn, title.into(), detail.into(), mend)
     }
 
-    pub(super) fn fail(self, title: impl Into<String>, detail: impl Into<String>, mend: Vec<String>) -> Finding {
+    pub(crate) fn fail(self, title: impl Into<String>, detail: impl Into<String>, mend: Vec<String>) -> Finding {
         self.finding(Level::Fail, title.into(), detail.into(), mend)
     }
 

@@ -4,11 +4,14 @@
 //! into [`Finding`]s without asking anybody anything, so that every finding has a test; [`render()`] words them for
 //! people.
 
+mod alb;
+pub mod aws;
 mod finding;
 pub mod mysql;
 pub mod postgres;
 mod render;
 
+pub(crate) use finding::Check;
 pub use finding::{Finding, Level};
 pub use render::{counts, render};
 
@@ -24,10 +27,12 @@ pub const NEVER_ACCEPTED: &[&str] = &[
     "binlog-format",
     "binlog-filters",
     "replication-filters",
+    "alb-routes",
+    "alb-groups",
 ];
 
 /// The findings, failures first; those that the runbook accepts warn.
-fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Finding> {
+pub(crate) fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Finding> {
     for finding in &mut findings {
         if accepted.contains(&finding.id) {
             finding.accept();

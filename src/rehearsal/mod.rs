@@ -237,6 +237,6 @@ async fn back<K: Kind>(
 
 fn write_report(journal: &Journal, run: &str, folder: &Path) -> Result<PathBuf, CliError> {
     let path = folder.join("report.md");
-    std::fs::write(&path, crate::report::markdown(journal, run)?)?;
+    std::fs::write(&path, crate::report::markdown(journal, run)?).map_err(CliError::at(&path))?;
     Ok(path)
 }

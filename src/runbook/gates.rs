@@ -10,7 +10,7 @@ pub use metrics::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Expect, Name};
+use super::model::{AwsPlace, Expect, Name};
 use super::units::{Share, Size, Span};
 
 /// A question that only reads.
@@ -25,6 +25,10 @@ pub enum Gate {
     Http(HttpGate),
     /// The answer of Prometheus to a query.
     Prometheus(PrometheusGate),
+    /// A metric of CloudWatch.
+    Cloudwatch(Box<CloudwatchGate>),
+    /// Alarms of CloudWatch.
+    Alarm(AlarmGate),
     /// How many servers behind a load balancer are fit.
     TargetHealth(TargetHealth),
     /// The share of the traffic that really arrives at the new servers.
@@ -48,12 +52,23 @@ impl Gate {
             Self::Sql(_) => "sql",
             Self::Http(_) => "http",
             Self::Prometheus(_) => "prometheus",
+            Self::Cloudwatch(_) => "cloudwatch",
+            Self::Alarm(_) => "alarm",
             Self::TargetHealth(_) => "target-health",
             Self::TrafficShare(_) => "traffic-share",
             Self::LongTransactions(_) => "long-transactions",
             Self::TimeWindow(_) => "time-window",
             Self::Command(_) => "command",
             Self::Approval(_) => "approval",
+        }
+    }
+
+    /// Where its calls to AWS go, of a gate that asks AWS.
+    pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
+        match self {
+            Self::Cloudwatch(gate) => Some(&mut gate.aws),
+            Self::Alarm(gate) => Some(&mut gate.aws),
+            _ => None,
         }
     }
 
@@ -65,6 +80,8 @@ impl Gate {
             Self::Sql(gate) => &gate.rules,
             Self::Http(gate) => &gate.rules,
             Self::Prometheus(gate) => &gate.rules,
+            Self::Cloudwatch(gate) => &gate.rules,
+            Self::Alarm(gate) => &gate.rules,
             Self::TargetHealth(gate) => &gate.rules,
             Self::TrafficShare(gate) => &gate.rules,
             Self::LongTransactions(gate) => &gate.rules,

@@ -6,6 +6,7 @@
 //!
 //! Each stage tells all of its mistakes; a later stage looks only at what the earlier ones could read.
 
+mod alb;
 mod aws;
 mod de;
 pub mod diagnostics;

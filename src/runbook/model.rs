@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Share, Size, Span};
 
+pub use super::alb::*;
 pub use super::aws::*;
 pub use super::endpoints::*;
 pub use super::gates::*;

@@ -49,8 +49,8 @@ fn stands_alone(variant: &Value, shapes: &Value) -> Option<Value> {
     let (kind, content) = variant["properties"].as_object()?.iter().next()?;
     let shape = content["$ref"].as_str()?.strip_prefix("#/$defs/")?;
     let needs = shapes[shape]["required"].as_array().is_some_and(|required| !required.is_empty());
-    // A replication-lag gate without a limit is refused, though no single key of it is required.
-    (!needs && kind != "replication-lag").then(|| json!(kind))
+    // These are refused without a limit, though no single key of them is required.
+    (!needs && !matches!(kind.as_str(), "replication-lag" | "cloudwatch")).then(|| json!(kind))
 }
 
 /// Wherever a text must have a pattern, a variable may stand in its place.

@@ -216,6 +216,13 @@ pub struct Shift {
     /// Each share must be seen by then.
     #[serde(default = "Shift::default_timeout")]
     pub timeout: Span,
+    /// Shares that an undo goes through before it puts everything back, such as `[50, 10]`: for a side that went cold.
+    /// Everything is put back at once when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo_weights: Vec<Share>,
+    /// An undo stays at each of them for this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_bake: Option<Span>,
 }
 
 impl Shift {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{AwsPlace, CloudMap, Ecs, Name, Program, Route53, SecretsManager, SsmParameter};
+use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Route53, SecretsManager, SsmParameter};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -20,6 +20,8 @@ pub enum System {
     Pgbouncer(Pgbouncer),
     /// An HAProxy load balancer, one or several nodes with the same backend.
     Haproxy(Haproxy),
+    /// An Application Load Balancer of AWS.
+    Alb(Box<Alb>),
     /// An HAProxy that leads connections (`mode tcp`) to one of the two databases.
     HaproxyTcp(HaproxyTcp),
     /// A record of Route 53.
@@ -44,6 +46,7 @@ impl System {
             Self::Mariadb(_) => "mariadb",
             Self::Pgbouncer(_) => "pgbouncer",
             Self::Haproxy(_) => "haproxy",
+            Self::Alb(_) => "alb",
             Self::HaproxyTcp(_) => "haproxy-tcp",
             Self::Route53(_) => "route53",
             Self::SecretsManager(_) => "secrets-manager",
@@ -51,6 +54,12 @@ impl System {
             Self::Ecs(_) => "ecs",
             Self::CloudMap(_) => "cloud-map",
         }
+    }
+
+    /// Whether it divides traffic by weights: `shift` moves it.
+    #[must_use]
+    pub const fn divides_traffic(&self) -> bool {
+        matches!(self, Self::Haproxy(_) | Self::Alb(_))
     }
 
     /// How it takes part in a cutover as an endpoint: a thing that clients go through, or read, to find their database.
@@ -86,8 +95,9 @@ impl System {
 
     /// Where its calls to AWS go, of a system of AWS.
     #[must_use]
-    pub const fn aws(&self) -> Option<&AwsPlace> {
+    pub fn aws(&self) -> Option<&AwsPlace> {
         match self {
+            Self::Alb(spec) => Some(&spec.aws),
             Self::Route53(spec) => Some(&spec.aws),
             Self::SecretsManager(spec) => Some(&spec.aws),
             Self::SsmParameter(spec) => Some(&spec.aws),
@@ -98,8 +108,9 @@ impl System {
     }
 
     /// The same, to be filled from the runbook's own `aws:`.
-    pub const fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
+    pub fn aws_mut(&mut self) -> Option<&mut AwsPlace> {
         match self {
+            Self::Alb(spec) => Some(&mut spec.aws),
             Self::Route53(spec) => Some(&mut spec.aws),
             Self::SecretsManager(spec) => Some(&mut spec.aws),
             Self::SsmParameter(spec) => Some(&mut spec.aws),

@@ -123,3 +123,67 @@ impl fmt::Display for Share {
         write!(f, "{}%", self.0)
     }
 }
+
+/// A limit of something measured: a plain number, a share (`0.5%`) or a time (`250ms`).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "LimitText")]
+pub enum Limit {
+    /// A number, in whatever unit the measurement has.
+    Number(f64),
+    /// A share of a whole.
+    Share(Share),
+    /// A length of time.
+    Time(Span),
+}
+
+/// How a limit may stand in the file; only for the JSON Schema.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the shape to schemars")]
+#[schemars(untagged)]
+enum LimitText {
+    Number(f64),
+    Text(String),
+}
+
+impl Limit {
+    /// The limit in the base unit of what it limits: per cent, seconds, or as it stands.
+    #[must_use]
+    pub const fn base(self) -> f64 {
+        match self {
+            Self::Number(number) => number,
+            Self::Share(share) => share.0,
+            Self::Time(span) => span.0.as_secs_f64(),
+        }
+    }
+}
+
+impl TryFrom<String> for Limit {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Self::Number(number)),
+            _ if text.ends_with('%') => Share::try_from(text).map(Self::Share),
+            _ => Span::try_from(text.clone()).map(Self::Time).map_err(|_| {
+                format!("`{text}` is not a limit; write a number, a share such as 0.5%, or a time such as 250ms")
+            }),
+        }
+    }
+}
+
+impl From<Limit> for String {
+    fn from(limit: Limit) -> String {
+        limit.to_string()
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Share(share) => write!(f, "{share}"),
+            Self::Time(span) => write!(f, "{span}"),
+        }
+    }
+}

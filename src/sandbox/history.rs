@@ -6,24 +6,7 @@
 
 use std::time::Duration;
 
-/// One of the two databases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The database that is left.
-    Source,
-    /// The database that is moved to.
-    Target,
-}
-
-impl Side {
-    /// The word for it, as in runbooks.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Target => "target",
-        }
-    }
-}
+pub use crate::systems::pair::Side;
 
 /// A write that a database accepted. Times are since the start of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]

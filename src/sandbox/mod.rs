@@ -14,6 +14,7 @@
 
 mod db;
 mod error;
+mod memory;
 mod options;
 mod owner;
 mod ports;
@@ -97,7 +98,7 @@ struct Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !self.kept {
-            std::fs::remove_dir_all(&self.path).ok();
+            sweep::remove(&self.path).ok();
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    SandboxError,
+    SandboxError, memory,
     proc::ProcessId,
     process::{self, EndWith},
 };
@@ -68,7 +68,13 @@ pub fn stop_folder(folder: &Path) -> Result<(), SandboxError> {
             process::end(id, with, || id.is_alive());
         }
     }
-    fs::remove_dir_all(folder).map_err(SandboxError::io(format!("delete {}", folder.display())))
+    remove(folder).map_err(SandboxError::io(format!("delete {}", folder.display())))
+}
+
+/// Deletes the folder of a sandbox whose processes have ended, and what they left outside of it.
+pub(crate) fn remove(folder: &Path) -> std::io::Result<()> {
+    memory::remove_left(folder);
+    fs::remove_dir_all(folder)
 }
 
 fn is_stale(folder: &Path) -> bool {

@@ -10,11 +10,11 @@ use super::StepError;
 use crate::clock;
 use crate::executor::context::Context;
 use crate::executor::samples::{GateSample, HISTORY, Then};
-use crate::executor::state::{RunState, Side};
+use crate::executor::state::RunState;
 use crate::gates::{self, GateContext, GateState, Progress, Reading, Verdict};
 use crate::journal::{Durability, Event, FailureKind};
 use crate::runbook::model::{Gate, Name, OnFail};
-use crate::systems::pair::{Flow, Heading};
+use crate::systems::pair::Flow;
 
 /// What a step waits for.
 pub struct Watch<'a> {
@@ -101,7 +101,7 @@ impl<'a> Asked<'a> {
             let yes = gates::Answer { approved: true, by: "a person".into(), reason: None };
             return gates::answered(gate, approved.then_some(&yes));
         }
-        let heading = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
+        let heading = state.writer.heading();
         let flow = cx.plan.pair.as_ref().map(|pair| Flow { pair, heading });
         let context = GateContext {
             world: &cx.world,
@@ -251,6 +251,6 @@ fn next_rest(asked: &[Asked<'_>]) -> Duration {
 
 /// Writes the token whose age a lag gate measures.
 async fn beat(cx: &Context, state: &RunState) -> Result<(), StepError> {
-    let heading = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
+    let heading = state.writer.heading();
     cx.engine().beat(cx, heading).await
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::StepError;
+use super::{StepError, run_task};
 use crate::clock;
-use crate::endpoints::{self, Endpoint, Errand, Leads};
+use crate::endpoints::{self, Endpoint, Errand, Leads, Route};
 use crate::executor::state::{RunState, Side};
 use crate::journal::{Durability, FailureKind};
-use crate::runbook::model::{Name, Place, Switch};
+use crate::plan::{Plan, PlanStep};
+use crate::preflight::Finding;
+use crate::runbook::model::{Name, Place, Step, Switch};
 use crate::systems::Certainty;
+use crate::systems::aws::Permission;
 use crate::systems::pair::Heading;
 use crate::systems::world::World;
 
@@ -72,6 +75,47 @@ fn neither(name: &str, words: &str) -> StepError {
     let hint = "find out who changed it. Put it back and `pointsman retry`; or lead it yourself, then \
                 `pointsman skip --reason`";
     StepError::told(FailureKind::Refused, message, Some(hint))
+}
+
+/// Looks at every endpoint that a switch of its own leads, and at what one-off tasks need; reads only. What can't be read
+/// is a finding.
+pub(super) async fn findings(plan: &Plan) -> Vec<Finding> {
+    let world = World::new(plan.systems.clone());
+    let mut findings = Vec::new();
+    for step in plan.steps.iter().filter(|step| step.window.is_none()) {
+        match &step.step {
+            Step::Switch(switch) => {
+                for name in &switch.endpoints {
+                    findings.extend(looked_at(plan, &world, name).await);
+                }
+            }
+            Step::RunTask(task) => findings.push(run_task::finding(task, &world).await),
+            _ => {}
+        }
+    }
+    findings
+}
+
+async fn looked_at(plan: &Plan, world: &World, name: &str) -> Vec<Finding> {
+    let look = async {
+        let route = Route::of(plan, world, Heading::Forth)?;
+        endpoints::open(world, name)?.findings(&route).await
+    };
+    look.await.unwrap_or_else(|error| vec![endpoints::unread(name, &error)])
+}
+
+/// What a run of the plan asks of IAM for its endpoints and tasks.
+pub fn permissions(plan: &Plan) -> Vec<Permission> {
+    let world = World::new(plan.systems.clone());
+    let of = |step: &PlanStep| match &step.step {
+        Step::Switch(switch) => {
+            let open = switch.endpoints.iter().filter_map(|name| endpoints::open(&world, name).ok());
+            open.flat_map(|endpoint| endpoint.permissions()).collect()
+        }
+        Step::RunTask(task) => run_task::permissions(task, &world),
+        _ => Vec::new(),
+    };
+    plan.steps.iter().flat_map(of).collect()
 }
 
 /// The database that takes writes now, where the runbook has a pair.

@@ -26,6 +26,7 @@ mod window;
 pub use drain::time_left_ms;
 pub use error::StepError;
 pub use freeze::new_token;
+pub use leading::permissions;
 pub use preflight::{accepted, findings};
 pub use prove::prove;
 pub use verify::{PATIENCE as COMPARE_PATIENCE, status_words};

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Action, Description, StepError};
+use super::{Action, Description, StepError, leading};
 use crate::engine;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
@@ -41,10 +41,11 @@ impl Action for Preflight {
 
 /// Looks at everything that the plan names; reads only.
 pub async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<Vec<Finding>> {
-    if plan.pair.is_none() {
-        return Ok(Vec::new());
-    }
-    engine::of_plan(plan).preflight(plan, accept).await
+    let mut findings =
+        if plan.pair.is_some() { engine::of_plan(plan).preflight(plan, accept).await? } else { Vec::new() };
+    findings.extend(preflight::aws::findings(plan, accept).await?);
+    findings.extend(preflight::accept(leading::findings(plan).await, accept));
+    Ok(findings)
 }
 
 /// What the runbook accepts.

@@ -13,16 +13,19 @@ use serde_json::{Value, json};
 
 use super::{Action, Description, StepError};
 use crate::clock;
-use crate::endpoints::token;
+use crate::endpoints::{arn, token};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::{Act, Durability, FailureKind, Move};
 use crate::plan::Plan;
+use crate::preflight::{Check, Finding};
 use crate::runbook::model::{Ecs, RunTask, System, TaskNetwork, UndoTask};
 use crate::systems::aws::ecs::{self as driver, OneOff};
-use crate::systems::aws::{Aws, Call, Service};
+use crate::systems::aws::{Access as AwsAccess, Aws, Call, Permission, Service};
+use crate::systems::mysql;
 use crate::systems::pair::Heading;
 use crate::systems::postgres::{Access, Session};
+use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError};
 
 const PAUSE: Duration = Duration::from_secs(3);
@@ -35,7 +38,7 @@ impl Action for RunTask {
         let Some(System::Ecs(cluster)) = plan.systems.get(&self.cluster) else { return Description::default() };
         let mut apply = Vec::new();
         if let Some(database) = &self.database {
-            apply.push((database.clone(), lock_sql()));
+            apply.push((database.clone(), lock_sql(is_postgres(plan.systems.get(database)))));
         }
         apply.push((self.cluster.clone(), self.call(cluster, &self.command)));
         let look = Call::new(Service::Ecs, "DescribeTasks", json!({ "cluster": cluster.cluster, "tasks": ["IT"] }));
@@ -129,17 +132,28 @@ impl RunTask {
     }
 
     /// Keeps a second actor out for as long as the session lives.
-    async fn lock(&self, cx: &Context) -> Result<Option<Session>, StepError> {
+    async fn lock(&self, cx: &Context) -> Result<Option<Lock>, StepError> {
         let Some(name) = &self.database else { return Ok(None) };
-        let session = cx.world.postgres(name)?.connect(Access::ReadWrite).await?;
-        let held: bool = session.value("keep other actors out", &lock_sql(), &[]).await?;
+        let what = "keep other actors out";
+        let (lock, held) = if is_postgres(cx.world.get(name)) {
+            let session = cx.world.postgres(name)?.connect(Access::ReadWrite).await?;
+            let held: bool = session.value(what, &lock_sql(true), &[]).await?;
+            (Lock::Postgres(session), held)
+        } else {
+            let session = cx.world.mysql(name)?.connect(mysql::Access::ReadWrite).await?;
+            let held = session.value(what, &lock_sql(false)).await?.as_deref() == Some("1");
+            (Lock::Mysql(session), held)
+        };
         if held {
-            return Ok(Some(session));
+            return Ok(Some(lock));
         }
-        let message = format!("{name}: somebody else changes the schema now (advisory lock {LOCK})");
-        let hint =
-            "SELECT * FROM pg_locks WHERE locktype = 'advisory' names the session; wait for it, then `pointsman retry`";
-        Err(StepError::told(FailureKind::Refused, message, Some(hint)))
+        let (who, named) = match lock {
+            Lock::Postgres(_) => ("SELECT * FROM pg_locks WHERE locktype = 'advisory'", LOCK.to_string()),
+            Lock::Mysql(_) => ("SELECT IS_USED_LOCK('pointsman')", "pointsman".to_owned()),
+        };
+        let message = format!("{name}: somebody else changes the schema now (advisory lock {named})");
+        let hint = format!("{who} names the session; wait for it, then `pointsman retry`");
+        Err(StepError::told(FailureKind::Refused, message, Some(&hint)))
     }
 
     async fn job(
@@ -272,8 +286,68 @@ impl RunTask {
     }
 }
 
-fn lock_sql() -> String {
-    format!("SELECT pg_try_advisory_lock({LOCK})")
+/// Looks whether what a task needs is there; reads only.
+pub(super) async fn finding(step: &RunTask, world: &World) -> Finding {
+    let check = Check {
+        id: "run-task",
+        system: &step.cluster,
+        why: "A task whose definition or container is not there is not started, and the run holds in the middle.",
+    };
+    let look = async {
+        let Some(System::Ecs(cluster)) = world.get(&step.cluster) else {
+            return Err(StepError::broken("it is no cluster"));
+        };
+        let aws = world.aws(&step.cluster, AwsAccess::ReadOnly).await?;
+        let definition = match (&step.task_definition, &cluster.service) {
+            (Some(named), _) => named.clone(),
+            (None, service) => {
+                let service = driver::service(&aws, &cluster.cluster, service.as_deref().unwrap_or_default()).await?;
+                service.task_definition().unwrap_or_default().to_owned()
+            }
+        };
+        let (definition, _) = driver::definition(&aws, &definition).await?;
+        let container = step.container_of(&definition)?;
+        Ok((definition.task_definition_arn().unwrap_or_default().to_owned(), container))
+    };
+    match look.await {
+        Ok((definition, container)) => {
+            check.pass("the task can be started", format!("{definition}, container {container}."))
+        }
+        Err(error) => {
+            let detail = format!("{}.", error.into_failure().message);
+            check.fail("the task can't be started", detail, vec!["-- correct what the step names".to_owned()])
+        }
+    }
+}
+
+/// What the step asks of IAM.
+pub(super) fn permissions(step: &RunTask, world: &World) -> Vec<Permission> {
+    let place = world.get(&step.cluster).and_then(System::aws).cloned().unwrap_or_default();
+    let family = step.task_definition.as_deref().map_or("*", |named| named.split(':').next().unwrap_or(named));
+    let run = if step.task_definition.as_deref().is_some_and(|named| named.starts_with("arn:")) {
+        step.task_definition.clone().unwrap_or_default()
+    } else {
+        arn("ecs", &place, &format!("task-definition/{family}:*"))
+    };
+    let mut all = vec![Permission::on(Service::Ecs, "RunTask", run), Permission::anywhere(Service::Iam, "PassRole")];
+    let reads = ["DescribeServices", "DescribeTaskDefinition", "ListTasks", "DescribeTasks"];
+    all.extend(reads.map(|operation| Permission::anywhere(Service::Ecs, operation)));
+    all
+}
+
+/// A session whose end gives the lock back.
+#[expect(dead_code, reason = "it is kept, and never asked anything")]
+enum Lock {
+    Postgres(Session),
+    Mysql(mysql::Session),
+}
+
+const fn is_postgres(system: Option<&System>) -> bool {
+    matches!(system, Some(System::Postgres(_)))
+}
+
+fn lock_sql(postgres: bool) -> String {
+    if postgres { format!("SELECT pg_try_advisory_lock({LOCK})") } else { "SELECT GET_LOCK('pointsman', 0)".to_owned() }
 }
 
 /// Notes of the way there are not those of the way back.

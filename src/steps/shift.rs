@@ -1,5 +1,5 @@
-//! `shift`: traffic moves in steps of weight. At each: compare with what the run left there, write, read back on every
-//! node, see the share that really arrives, stay, gates. Unknown is not verified.
+//! `shift`: traffic moves in steps of weight. At each: compare with what the run left there, write, read back
+//! everywhere, see the share that really arrives, stay, gates. Unknown is not verified.
 
 use std::time::Duration;
 
@@ -9,71 +9,71 @@ use serde_json::{Value, json};
 use super::gating::{Watch, stay_open, wait_open};
 use super::{Action, Description, StepError};
 use crate::clock;
-use crate::executor::context::{Context, remembered};
+use crate::executor::context::Context;
 use crate::executor::samples::TrafficSample;
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::{OnFail, Shift};
-use crate::runbook::units::Share;
-use crate::systems::haproxy::{Balancer, NodeWeights, Observed, Weights, observed};
 use crate::systems::pair::Heading;
-use crate::systems::world::World;
+use crate::systems::traffic::{Observed, Toward, Traffic};
+
+mod describe;
+mod drift;
+
+use drift::{Left, Settled};
+
+/// Between two looks at a side that is not fit yet.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Action for Shift {
     fn describe(&self, plan: &Plan, _way: Heading) -> Description {
-        let world = World::new(plan.systems.clone());
-        let Ok(spec) = world.haproxy(&self.traffic) else { return Description::default() };
-        let balancer = Balancer::new(&self.traffic, &spec);
-        let set = |share: &Share| balancer.describe_set(&Weights::for_share(share.0, balancer.from(), balancer.to()));
-        let apply = self.weights.iter().flat_map(set).map(|line| (self.traffic.clone(), line)).collect();
-        let weights: Vec<String> = self.weights.iter().map(ToString::to_string).collect();
-        Description {
-            summary: format!(
-                "Move traffic of {} to {} in steps: {}",
-                self.traffic,
-                balancer.to().join(", "),
-                weights.join(", ")
-            ),
-            apply,
-            undo: vec![(self.traffic.clone(), "the weights that were there before, on every node".into())],
-            clients: Some("new requests go to the new side by these shares; requests under way are not touched".into()),
-        }
+        describe::describe(self, plan)
     }
 
     async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
-        let balancer = self.balancer(cx)?;
-        self.remember_original(cx, state, of, &balancer).await?;
-        self.healthy(&balancer).await?;
+        let traffic = cx.traffic(&self.traffic, false).await?;
+        let traffic = traffic.as_ref();
+        let mut left = Left::read(self, state, of, traffic);
         let done: Vec<f64> = note(state, of, "shares_done").unwrap_or_default();
-        let mut expected: Option<Vec<NodeWeights>> = note(state, of, "left_there");
         let mut seen: Vec<Value> = note(state, of, "observed").unwrap_or_default();
         let mut shares = done.clone();
+        let now = left.unchanged(cx, state, of, traffic).await?.now;
+        remember_original(cx, state, of, &now)?;
+        self.prepare(cx, of, traffic, &mut left, now).await?;
         for share in self.weights.iter().filter(|share| !done.contains(&share.0)) {
             cx.checkpoint()?;
-            self.unchanged(&balancer, expected.as_deref()).await?;
-            cx.still_mine()?;
-            let weights = Weights::for_share(share.0, balancer.from(), balancer.to());
-            cx.note(of, json!({ "writing": weights }), Durability::Synced)?;
-            balancer.set_all(&weights).await?;
-            let left = balancer.weights().await?;
-            cx.note(of, json!({ "left_there": left }), Durability::Synced)?;
-            expected = Some(left);
-            let traffic = self.see(cx, of, &balancer, share.0).await?;
+            let now = left.unchanged(cx, state, of, traffic).await?.now;
+            self.fit(cx, of, traffic, Toward::To, Duration::ZERO).await?;
+            left.write(cx, of, traffic, traffic.with_share(&now, share.0)?).await?;
+            cx.rest(traffic.settle()).await?;
+            let arrived = self.see(cx, of, traffic, share.0).await?;
             self.stay(cx, state, of).await?;
             shares.push(share.0);
-            seen.push(json!({ "wanted": share.0, "seen": traffic.share, "requests": traffic.requests }));
+            seen.push(json!({ "wanted": share.0, "seen": arrived.share, "requests": arrived.requests }));
             cx.note(of, json!({ "shares_done": shares, "observed": seen }), Durability::Synced)?;
         }
         let last = self.weights.last().map_or(0.0, |share| share.0);
-        Ok(json!({ "summary": format!("{last}% of the traffic goes to {}", balancer.to().join(", ")) }))
+        Ok(json!({ "summary": format!("{last}% of the traffic goes to {}", traffic.destination()) }))
     }
 
     async fn undo(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
-        let Some(original) = note::<Vec<NodeWeights>>(state, of, "original") else { return Ok(json!({})) };
-        cx.still_mine()?;
-        self.balancer(cx)?.restore(&original).await?;
+        let Some(original) = note::<Value>(state, of, "original") else { return Ok(json!({})) };
+        let traffic = cx.traffic(&self.traffic, true).await?;
+        let traffic = traffic.as_ref();
+        let mut left = Left::read(self, state, of, traffic);
+        if traffic.guards_undo() {
+            let settled = left.unchanged(cx, state, of, traffic).await?;
+            if settled.adopted {
+                return Ok(json!({ "shares_done": [], "summary": "what somebody else left there was adopted" }));
+            }
+            if !drift::said_restore(state, of) {
+                self.fit(cx, of, traffic, Toward::From, traffic.patience()).await?;
+            }
+            self.step_back(cx, of, traffic, &mut left, settled).await?;
+        }
+        left.write(cx, of, traffic, original.clone()).await?;
         Ok(json!({ "left_there": original, "shares_done": [], "summary": "the weights are as they were" }))
     }
 }
@@ -84,82 +84,90 @@ fn note<T: serde::de::DeserializeOwned>(state: &RunState, of: &Move, key: &str) 
     serde_json::from_value(state.steps[position].notes.get(key)?.clone()).ok()
 }
 
-impl Shift {
-    fn balancer(&self, cx: &Context) -> Result<Balancer, StepError> {
-        Ok(Balancer::new(&self.traffic, &cx.world.haproxy(&self.traffic)?))
+/// What rollback restores; journaled before the first write.
+fn remember_original(cx: &Context, state: &RunState, of: &Move, now: &Value) -> Result<(), StepError> {
+    if note::<Value>(state, of, "original").is_some() {
+        return Ok(());
     }
+    cx.note(of, json!({ "original": now }), Durability::Synced)
+}
 
-    /// What rollback restores; journaled before the first write. An earlier shift of the same traffic knows it better.
-    async fn remember_original(
+impl Shift {
+    /// Before the first weight: the new side is named where its health is to count, and must become fit.
+    async fn prepare(
         &self,
         cx: &Context,
-        state: &RunState,
         of: &Move,
-        balancer: &Balancer,
+        traffic: &dyn Traffic,
+        left: &mut Left,
+        now: Value,
     ) -> Result<(), StepError> {
-        if note::<Value>(state, of, "original").is_some() {
-            return Ok(());
+        let prepared = traffic.prepared(&now)?;
+        if prepared != now {
+            left.write(cx, of, traffic, prepared).await?;
         }
-        let original = balancer.weights().await?;
-        drop(remembered::<Value>(state, "shift", "original"));
-        cx.note(of, json!({ "original": original }), Durability::Synced)
+        self.fit(cx, of, traffic, Toward::To, traffic.patience()).await
     }
 
-    /// Never weight on a side without a fit server.
-    async fn healthy(&self, balancer: &Balancer) -> Result<(), StepError> {
-        for node in balancer.stats().await? {
-            let fit = balancer
-                .to()
-                .iter()
-                .filter_map(|name| node.server(name))
-                .any(crate::systems::haproxy::ServerStat::is_up);
-            if !fit {
-                let message = format!("{} ({}): none of {} is up", self.traffic, node.node, balancer.to().join(", "));
-                return Err(StepError::told(
-                    FailureKind::Refused,
-                    message,
-                    Some("traffic was not moved; mend the servers, then `pointsman retry`"),
-                ));
+    /// Never weight on a side that can't take it.
+    async fn fit(
+        &self,
+        cx: &Context,
+        of: &Move,
+        traffic: &dyn Traffic,
+        side: Toward,
+        patience: Duration,
+    ) -> Result<(), StepError> {
+        let latest = clock::monotonic() + patience;
+        while let Some(unfit) = traffic.unfit(side).await? {
+            if clock::monotonic() >= latest {
+                let (stands, word) = match side {
+                    Toward::To => ("traffic was not moved; mend the servers, then `pointsman retry`", ""),
+                    Toward::From => (
+                        "traffic was not moved back; mend them, then `pointsman retry`",
+                        ", or `pointsman retry --restore` to put the weights back all the same",
+                    ),
+                };
+                return Err(StepError::told(FailureKind::Refused, unfit, Some(&format!("{stands}{word}"))));
             }
+            cx.progress(&of.step, &format!("waiting: {unfit}"));
+            cx.rest(LOOK_AGAIN).await?;
         }
         Ok(())
     }
 
-    /// Refuses when somebody else changed the weights since the run wrote them.
-    async fn unchanged(&self, balancer: &Balancer, expected: Option<&[NodeWeights]>) -> Result<(), StepError> {
-        let Some(expected) = expected else { return Ok(()) };
-        let found = balancer.weights().await?;
-        if found == expected {
-            return Ok(());
+    /// The way back in steps, where the runbook wants them: so that a side that has gone cold is not run over.
+    async fn step_back(
+        &self,
+        cx: &Context,
+        of: &Move,
+        traffic: &dyn Traffic,
+        left: &mut Left,
+        settled: Settled,
+    ) -> Result<(), StepError> {
+        let mut now = settled.now;
+        for share in &self.undo_weights {
+            if traffic.share(&now)?.is_none_or(|current| share.0 >= current) {
+                continue;
+            }
+            now = traffic.with_share(&now, share.0)?;
+            left.write(cx, of, traffic, now.clone()).await?;
+            cx.progress(&of.step, &format!("back to {share}"));
+            cx.rest(traffic.settle() + self.undo_bake.map_or(Duration::ZERO, |bake| bake.0)).await?;
         }
-        let words = |nodes: &[NodeWeights]| {
-            let node = |node: &NodeWeights| format!("{}: {}", node.node, json!(node.weights));
-            nodes.iter().map(node).collect::<Vec<_>>().join("; ")
-        };
-        let message = format!(
-            "somebody else changed the weights of {}: the run left {}, now {}",
-            self.traffic,
-            words(expected),
-            words(&found)
-        );
-        Err(StepError::told(
-            FailureKind::GateHold,
-            message,
-            Some("put them back, then `pointsman retry`; or `pointsman rollback`"),
-        ))
+        Ok(())
     }
 
     /// Looks at the traffic that really arrives until the share is seen.
-    async fn see(&self, cx: &Context, of: &Move, balancer: &Balancer, share: f64) -> Result<Observed, StepError> {
+    async fn see(&self, cx: &Context, of: &Move, traffic: &dyn Traffic, share: f64) -> Result<Observed, StepError> {
         let latest = clock::monotonic() + self.timeout.0;
-        let mut before = balancer.stats().await?;
+        let mut meter = traffic.count().await?;
         loop {
-            cx.rest(Duration::from_millis(100)).await?;
-            let after = balancer.stats().await?;
-            let traffic = observed(&before, &after, balancer.from(), balancer.to());
-            self.publish(cx, of, share, traffic.total.as_ref());
-            match traffic.total {
-                None => before = after,
+            cx.rest(meter.pace()).await?;
+            let total = meter.read().await?;
+            self.publish(cx, of, share, total.as_ref());
+            match total {
+                None => cx.progress(&of.step, &format!("{share}% wanted: nothing was counted yet")),
                 Some(total) if total.requests < self.min_requests => {
                     cx.progress(
                         &of.step,
@@ -173,21 +181,20 @@ impl Shift {
                         return Ok(total);
                     }
                     // Not yet: count anew, so that what came before the weights took effect is forgotten.
-                    before = after;
+                    meter.anew();
                 }
             }
             if clock::monotonic() >= latest {
-                let message =
-                    format!("{share}% of the traffic of {} was not seen within {}", self.traffic, self.timeout);
-                let kind =
-                    if self.on_fail == OnFail::Rollback { FailureKind::GateRollback } else { FailureKind::GateHold };
-                return Err(StepError::told(
-                    kind,
-                    message,
-                    Some("is there traffic? `min-requests` and `tolerance` say what is enough"),
-                ));
+                return Err(self.not_seen(share));
             }
         }
+    }
+
+    fn not_seen(&self, share: f64) -> StepError {
+        let message = format!("{share}% of the traffic of {} was not seen within {}", self.traffic, self.timeout);
+        let kind = if self.on_fail == OnFail::Rollback { FailureKind::GateRollback } else { FailureKind::GateHold };
+        let hint = "is there traffic? `min-requests` and `tolerance` say what is enough";
+        StepError::told(kind, message, Some(hint))
     }
 
     /// For the views: what was wanted, and what arrived so far.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Action, Description, StepError};
 use crate::executor::context::Context;
-use crate::executor::state::{RunState, Side};
+use crate::executor::state::RunState;
 use crate::journal::{FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::Verify;
@@ -28,7 +28,7 @@ impl Action for Verify {
     }
 
     async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
-        let writer = if state.writer == Side::Source { Heading::Forth } else { Heading::Back };
+        let writer = state.writer.heading();
         let comparing = cx.engine().verify(cx, of, writer, self);
         let limit = self.timeout.unwrap_or(PATIENCE).0;
         let comparison = tokio::time::timeout(limit, comparing).await.map_err(|_| {

@@ -11,6 +11,7 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod program;
 pub mod survey;
+pub mod traffic;
 pub mod world;
 
 use std::fmt;

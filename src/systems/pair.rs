@@ -4,6 +4,7 @@
 //! `pointsman_backward` (target to source). Each carries tokens, which prove that it works, also when it carries no
 //! rows.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::runbook::model::Name;
@@ -43,6 +44,45 @@ impl Heading {
         match self {
             Self::Forth => "pointsman.token_forward",
             Self::Back => "pointsman.token_backward",
+        }
+    }
+}
+
+/// One of the two databases of a cutover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The database that is left.
+    Source,
+    /// The database that is moved to.
+    Target,
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Target,
+            Self::Target => Self::Source,
+        }
+    }
+
+    /// Where its writes are carried to, while it takes them.
+    #[must_use]
+    pub const fn heading(self) -> Heading {
+        match self {
+            Self::Source => Heading::Forth,
+            Self::Target => Heading::Back,
+        }
+    }
+
+    /// The word for it, as in runbooks.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
         }
     }
 }

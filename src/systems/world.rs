@@ -3,12 +3,14 @@
 use indexmap::IndexMap;
 
 use super::address::Address;
-use super::aws::{Access, Aws, Hubs};
+use super::aws::{self, Access, Aws, Hubs};
+use super::haproxy::Balancer;
 use super::mysql;
 use super::mysql::Flavour;
 use super::postgres::Database;
+use super::traffic::Traffic;
 use super::{Certainty, DriverError, Result};
-use crate::runbook::model::{AwsPlace, Haproxy, HaproxyTcp, Name, Pgbouncer, Postgres, Redirect, System};
+use crate::runbook::model::{Alb, AwsPlace, Haproxy, HaproxyTcp, Name, Observe, Pgbouncer, Postgres, Redirect, System};
 use crate::secret;
 
 /// The systems of one plan. Clones share what was opened to AWS.
@@ -73,6 +75,31 @@ impl World {
         }
     }
 
+    /// The load balancer of AWS of this name.
+    pub fn alb(&self, name: &str) -> Result<Alb> {
+        match self.systems.get(name) {
+            Some(System::Alb(spec)) => alb(name, Alb::clone(spec)),
+            other => Err(Self::wrong(name, "alb", other)),
+        }
+    }
+
+    /// What divides traffic under this name. `urgent` is for going back; `planned` is what stood in a load balancer of
+    /// AWS when the plan was made.
+    pub async fn traffic(
+        &self,
+        name: &str,
+        access: Access,
+        urgent: bool,
+        planned: Option<&aws::alb::State>,
+    ) -> Result<Box<dyn Traffic>> {
+        if !matches!(self.systems.get(name), Some(System::Alb(_))) {
+            return Ok(Box::new(Balancer::new(name, &self.haproxy(name)?)));
+        }
+        let aws = self.aws(name, access).await?;
+        let aws = if urgent { aws.urgent() } else { aws };
+        Ok(Box::new(aws::alb::Alb::new(name.to_owned(), self.alb(name)?, aws, planned.cloned())))
+    }
+
     /// The load balancer of connections of this name.
     pub fn haproxy_tcp(&self, name: &str) -> Result<HaproxyTcp> {
         match self.systems.get(name) {
@@ -84,8 +111,13 @@ impl World {
     /// The clients of a system of AWS. With [`Access::ReadOnly`] they can't change anything.
     pub async fn aws(&self, name: &str, access: Access) -> Result<Aws> {
         let system = self.systems.get(name);
-        let place = system.and_then(System::aws).ok_or_else(|| Self::wrong(name, "system of AWS", system))?;
-        self.hubs.aws(name, place, access).await
+        let mut place = system.and_then(System::aws).ok_or_else(|| Self::wrong(name, "system of AWS", system))?.clone();
+        if matches!(system, Some(System::Alb(_))) {
+            // An ARN says where its resource is.
+            let spec = self.alb(name)?;
+            place.region = spec.region.clone().or_else(|| spec.region_of_arns()).or(place.region);
+        }
+        self.hubs.aws(name, &place, access).await
     }
 
     /// Clients for a place that belongs to no system (a gate's, a secret's); `label` is what errors call them.
@@ -130,6 +162,18 @@ fn plain(name: &str, text: &str) -> Result<String> {
 fn haproxy(name: &str, mut spec: Haproxy) -> Result<Haproxy> {
     for text in spec.sockets.iter_mut().chain([&mut spec.backend]).chain(&mut spec.from).chain(&mut spec.to) {
         *text = plain(name, text)?;
+    }
+    Ok(spec)
+}
+
+fn alb(name: &str, mut spec: Alb) -> Result<Alb> {
+    let texts =
+        spec.listeners.iter_mut().chain(&mut spec.rules).chain([&mut spec.from, &mut spec.to]).chain(&mut spec.region);
+    for text in texts {
+        *text = plain(name, text)?;
+    }
+    if let Observe::Http(http) = &mut spec.observe {
+        http.url = plain(name, &http.url)?;
     }
     Ok(spec)
 }

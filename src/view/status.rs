@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::estimates::Estimates;
 use super::way_back::way_back;
 use super::words;
-use crate::executor::state::{RunState, Side, StepRecord, StepState};
+use crate::executor::state::{RunState, StepRecord, StepState};
 use crate::journal::Outcome;
 use crate::runbook::model::{Gate, Step};
 use crate::systems::pair::Heading;
@@ -93,7 +93,7 @@ pub fn text(run: &str, state: &RunState, executed: bool, estimates: &Estimates) 
     let mut text = String::new();
     let plan = &state.plan;
     let environment = plan.environment.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-    let side = if state.writer == Side::Source { "source" } else { "target" };
+    let side = state.writer.word();
     let _ = writeln!(text, "run      {run}");
     let _ = writeln!(text, "runbook  {}{environment}, {:?}", plan.runbook, plan.stage);
     let _ = writeln!(text, "stands   {}", standing(state, executed));
@@ -133,7 +133,7 @@ pub fn object(run: &str, state: &RunState, executed: bool, estimates: &Estimates
         "environment": state.plan.environment,
         "standing": standing(state, executed),
         "next": next(state, executed, run),
-        "writes": if state.writer == Side::Source { "source" } else { "target" },
+        "writes": state.writer.word(),
         "rollback": { "open": back.open, "words": back.words, "millis": back.millis },
         "held": state.hold,
         "outcome": state.outcome.as_ref().map(|(outcome, _)| outcome),

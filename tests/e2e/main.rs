@@ -13,6 +13,7 @@ mod aws;
 mod compare;
 mod cutover;
 mod failures;
+mod front;
 mod gates;
 mod given;
 mod haproxy;

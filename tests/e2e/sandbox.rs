@@ -155,6 +155,22 @@ async fn a_database_that_crashed_or_hung_is_itself_again() {
     db.simple_query("SELECT 1").await.unwrap();
 }
 
+/// The kernel keeps a killed server's segment until somebody removes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_killed_leaves_no_shared_memory() {
+    let mut sandbox = Sandbox::start(options()).await.unwrap();
+    let file = std::fs::read_to_string(sandbox.source.data().join("postmaster.pid")).unwrap();
+    let named: Vec<String> = file.lines().nth(6).unwrap().split_whitespace().map(str::to_owned).collect();
+    let is_there = || {
+        let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+        table.lines().any(|line| line.split_whitespace().take(2).eq(named.iter().map(String::as_str)))
+    };
+    sandbox.source.kill9();
+    assert!(is_there(), "it left nothing: this test shows nothing");
+    sandbox.stop().await;
+    assert!(!is_there());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mover_is_no_superuser_and_can_do_what_rds_allows() {
     let sandbox = Sandbox::start(options()).await.unwrap();

@@ -90,6 +90,15 @@ fn documents_name_files_that_exist() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
+fn no_merge_was_left_half_done() -> Result<(), Box<dyn Error>> {
+    let mark = "<".repeat(7) + " ";
+    let texts = files(root())?.into_iter().filter_map(|path| Some((fs::read_to_string(&path).ok()?, path)));
+    let left = texts.filter(|(text, _)| text.lines().any(|line| line.starts_with(&mark))).map(|(_, path)| path);
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+    Ok(())
+}
+
+#[test]
 fn scripts_can_be_run() -> Result<(), Box<dyn Error>> {
     let mut dead = Vec::new();
     for path in files(root())? {

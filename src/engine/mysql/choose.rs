@@ -35,6 +35,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         tables: catalog::tables(&source, &schemas).await?,
         sequences: catalog::sequences(&source, &schemas).await?,
         schemas,
+        routes: indexmap::IndexMap::new(),
         mysql: Some(mysql),
     })
 }

@@ -17,6 +17,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         named => named.to_vec(),
     };
     Ok(Choices {
+        routes: indexmap::IndexMap::new(),
         source: look(&source, wanted).await?,
         target: look(&target, wanted).await?,
         tables: catalog::tables(&source, &schemas).await?,

@@ -189,7 +189,7 @@ fn twice<'a>(check: &mut Check<'a>, path: &str, switch: &'a Switch, led: &mut BT
 fn run_task(check: &mut Check<'_>, path: &str, task: &RunTask) {
     check.system(&format!("{path}/cluster"), &task.cluster, "ecs");
     if let Some(database) = &task.database {
-        check.system(&format!("{path}/database"), database, "postgres");
+        check.database(&format!("{path}/database"), database);
     }
     let Some(System::Ecs(cluster)) = check.runbook.systems.get(&task.cluster) else { return };
     if task.task_definition.is_none() && cluster.service.is_none() {

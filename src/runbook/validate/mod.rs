@@ -3,6 +3,7 @@
 //! A runbook that is poisoned somewhere is looked at too, so that its author sees everything at once; mistakes at a
 //! poisoned place, or that may follow from one, are not told.
 
+mod aws;
 mod endpoints;
 mod names;
 mod order;
@@ -17,6 +18,7 @@ use super::read::Places;
 pub(super) fn validate(runbook: &Runbook, source: &Source, places: &Places, poisoned: &[String]) -> Vec<Diagnostic> {
     let mut check = Check { runbook, source, places, poisoned, found: vec![] };
     check.version();
+    aws::check(&mut check);
     names::check(&mut check);
     values::check(&mut check);
     endpoints::values(&mut check);
@@ -87,6 +89,16 @@ impl<'a> Check<'a> {
             }
         }
         all
+    }
+
+    /// Looks a system up that must divide traffic.
+    fn traffic(&mut self, path: &str, name: &str) {
+        let kind = match self.runbook.systems.get(name) {
+            Some(system) if system.divides_traffic() => return,
+            _ if self.runbook.systems.values().any(|system| system.kind() == "alb") => "alb",
+            _ => "haproxy",
+        };
+        self.system(path, name, kind);
     }
 
     /// Looks a database up, of whatever kind.

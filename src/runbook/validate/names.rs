@@ -67,11 +67,13 @@ fn systems_of_gates(check: &mut Check<'_>) {
         match gate {
             Gate::Sql(gate) => check.database(&format!("{path}/system"), &gate.system),
             Gate::LongTransactions(gate) => check.database(&format!("{path}/system"), &gate.system),
-            Gate::TargetHealth(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
+            Gate::TargetHealth(gate) => check.traffic(&format!("{path}/traffic"), &gate.traffic),
             Gate::TrafficShare(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
             Gate::ReplicationLag(_)
             | Gate::Http(_)
             | Gate::Prometheus(_)
+            | Gate::Cloudwatch(_)
+            | Gate::Alarm(_)
             | Gate::TimeWindow(_)
             | Gate::Command(_)
             | Gate::Approval(_) => {}
@@ -87,7 +89,7 @@ fn systems_of_steps(check: &mut Check<'_>) {
                 check.database(&format!("{path}/to"), &step.to);
                 one_kind(check, &path, &step.from, &step.to);
             }
-            Step::Shift(step) => check.system(&format!("{path}/traffic"), &step.traffic, "haproxy"),
+            Step::Shift(step) => check.traffic(&format!("{path}/traffic"), &step.traffic),
             Step::Freeze(step) => {
                 check.database(&format!("{path}/database"), &step.database);
                 fence(check, &path, step);

@@ -23,6 +23,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             System::Mysql(system) | System::Mariadb(system) => mysql(check, &path, system),
             System::Pgbouncer(system) => pgbouncer(check, &path, name, system),
             System::Haproxy(system) => haproxy(check, &path, system),
+            System::Alb(system) => super::aws::alb(check, &path, system),
             System::HaproxyTcp(system) => haproxy_tcp(check, &path, system),
             _ => {}
         }
@@ -212,6 +213,8 @@ fn of_gate(check: &mut Check<'_>, path: &str, gate: &Gate) {
         Gate::ReplicationLag(gate) => replication_lag(check, path, gate),
         Gate::Http(gate) => http(check, path, gate),
         Gate::Prometheus(gate) => metrics::prometheus(check, path, gate),
+        Gate::Cloudwatch(gate) => metrics::cloudwatch(check, path, gate),
+        Gate::Alarm(gate) => metrics::alarm(check, path, gate),
         Gate::TimeWindow(gate) => time_window(check, path, gate),
         Gate::Command(gate) => command_line(check, &format!("{path}/run"), &gate.run),
         Gate::Sql(_)
@@ -320,6 +323,11 @@ fn shift(check: &mut Check<'_>, path: &str, step: &Shift) {
     let at = format!("{path}/weights");
     if step.weights.is_empty() {
         check.error(&at, "empty-list", "this step shifts nothing", "write shares such as `[1, 10, 50, 100]`");
+    }
+    for (n, pair) in step.undo_weights.windows(2).enumerate().filter(|(_, pair)| pair[0] <= pair[1]) {
+        let message = format!("{} comes after {}: going back, weights must shrink", pair[1], pair[0]);
+        let at = format!("{path}/undo-weights/{}", n + 1);
+        check.error(&at, "weights-order", &message, "put them in descending order, each once");
     }
     for (n, pair) in step.weights.windows(2).enumerate().filter(|(_, pair)| pair[0] >= pair[1]) {
         let message = format!("{} comes after {}: weights must grow", pair[1], pair[0]);

@@ -1,6 +1,6 @@
 //! The option files of a server and of a client that looks into it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Flavour;
 use crate::sandbox::{DATABASE, Role, SandboxError, owner, server::StartServer};
@@ -16,8 +16,13 @@ pub(super) fn write(flavour: Flavour, start: &StartServer, data: &Path, port: u1
     if let Some(tls) = &start.tls {
         tls.copy_to(data)?;
     }
+    owner::make_folder(&temporary(start))?;
     owner::write_file(&data.join(SERVER), &server(flavour, start, data, port), 0o600)?;
     owner::write_file(&data.join(CLIENT), &client(start, port), 0o600)
+}
+
+fn temporary(start: &StartServer) -> PathBuf {
+    start.root.join(format!("{}.tmp", start.name))
 }
 
 fn server(flavour: Flavour, start: &StartServer, data: &Path, port: u16) -> String {
@@ -31,9 +36,12 @@ fn server(flavour: Flavour, start: &StartServer, data: &Path, port: u16) -> Stri
          port = {port}\n\
          # As unique on this machine as the port is.\n\
          server-id = {port}\n\
+         # A server that starts deletes what others have left in its folder for temporary files, or use.\n\
+         tmpdir = {}\n\
          report-host = 127.0.0.1\n\
          report-port = {port}\n{BASE}{}",
         data.join(SOCKET).display(),
+        temporary(start).display(),
         if flavour == Flavour::Mariadb { MARIADB } else { MYSQL },
     );
     let mut add = |name: &str, value: &str| text.extend([name, " = ", value, "\n"]);

@@ -155,13 +155,15 @@ async fn init_cluster(start: &StartServer, data: &Path) -> Result<(), SandboxErr
 
 const HBA: &str = "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n";
 
-/// Room for two directions of replication at once, and memory for a small machine.
+/// Room for two directions of replication at once, and memory for a small machine. What a killed server leaves of its
+/// shared memory lies in its folder.
 const BASE_SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 wal_level = logical
 max_connections = 200
 shared_buffers = 64MB
+dynamic_shared_memory_type = mmap
 max_wal_size = 1GB
 max_wal_senders = 20
 max_replication_slots = 20

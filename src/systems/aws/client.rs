@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -115,15 +117,19 @@ async fn load(place: &AwsPlace) -> SdkConfig {
         .operation_attempt_timeout(attempt)
         .operation_timeout(attempt)
         .build();
+    let region = place.region.clone().map(Region::new);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http.clone())
         .timeout_config(timeouts)
         .retry_config(RetryConfig::disabled());
-    if let Some(region) = &place.region {
-        loader = loader.region(Region::new(region.clone()));
+    if let Some(region) = region.clone() {
+        loader = loader.region(region);
     }
     if let Some(profile) = &place.profile {
-        loader = loader.profile_name(profile);
+        // A profile that the runbook names comes before keys that happen to be in the environment.
+        let around = ProviderConfig::without_region().with_http_client(http).with_region(region);
+        let provider = ProfileFileCredentialsProvider::builder().configure(&around).profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(provider);
     }
     if let Some(url) = &place.endpoint_url {
         loader = loader.endpoint_url(url);

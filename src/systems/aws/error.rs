@@ -215,13 +215,16 @@ fn hint(error: &DriverError, profile: Option<&str>) -> Option<String> {
 
 /// How credentials are refreshed here.
 fn refresh(profile: Option<&str>) -> String {
-    let environment = std::env::var_os("AWS_PROFILE").map(|name| name.to_string_lossy().into_owned());
-    if let Some(profile) = profile.map(str::to_owned).or(environment) {
-        return format!("refresh them: `aws sso login --profile {profile}`, then `pointsman retry`");
+    let login = |profile: &str| format!("refresh them: `aws sso login --profile {profile}`, then `pointsman retry`");
+    if let Some(profile) = profile {
+        return login(profile);
     }
     if std::env::var_os("AWS_ACCESS_KEY_ID").is_some() {
         return "they stand in the environment of this process: get new ones, and in that shell `pointsman resume`"
             .into();
+    }
+    if let Some(profile) = std::env::var_os("AWS_PROFILE") {
+        return login(&profile.to_string_lossy());
     }
     "refresh them (`aws sso login`, or the role of this machine), then `pointsman retry`".into()
 }

@@ -5,9 +5,11 @@
 //! time unseen. Clients of a read-only [`Aws`] (`check`, `plan`, gates) refuse to send anything that changes something.
 
 pub mod account;
+pub mod alb;
 pub mod calls;
 mod client;
 pub mod cloud_map;
+pub mod cloudwatch;
 pub mod ecs;
 mod error;
 pub mod parameters;

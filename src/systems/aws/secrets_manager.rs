@@ -58,3 +58,10 @@ pub async fn make_current(aws: &Aws, secret: &str, to: &str, from: &str) -> Resu
     };
     aws.write(Service::SecretsManager, &format!("move {CURRENT} to version {to}"), ask).await.map(drop)
 }
+
+/// Whether AWS rotates the secret by itself.
+pub async fn rotates(aws: &Aws, secret: &str) -> Result<bool> {
+    let ask = || aws.secrets_manager().describe_secret().secret_id(secret).send();
+    let answer = aws.read(Service::SecretsManager, "look whether the secret is rotated", ask).await?;
+    Ok(answer.rotation_enabled.unwrap_or(false))
+}

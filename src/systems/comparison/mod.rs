@@ -26,6 +26,7 @@ pub use work::{Bench, work};
 
 use crate::runbook::model::Compare;
 use crate::systems::Result;
+pub use crate::systems::pair::Side;
 
 /// The text of each key column of a row; of a row without a key its digest.
 pub type Key = Vec<String>;
@@ -184,27 +185,6 @@ pub struct SequenceResult {
     /// Whether the side that follows is as far as the written side, or farther. It is behind until the sequences are
     /// carried over.
     pub carried: bool,
-}
-
-/// One of the two databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// The database that is left.
-    Source,
-    /// The database that is moved to.
-    Target,
-}
-
-impl Side {
-    /// The other one.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Source => Self::Target,
-            Self::Target => Self::Source,
-        }
-    }
 }
 
 /// How far a comparison is.

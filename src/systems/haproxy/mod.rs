@@ -4,13 +4,15 @@
 mod front;
 mod socket;
 mod stats;
+mod traffic;
 mod weights;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
+pub use crate::systems::traffic::Observed;
 pub use front::{Front, FrontNow, Open, can_hold};
-pub use stats::{NodeStats, Observed, ServerStat, Traffic, observed};
+pub use stats::{NodeStats, ServerStat, Traffic, observed};
 pub use weights::{WEIGHT_MAX, Weights};
 
 use self::socket::Socket;

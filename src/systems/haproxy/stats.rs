@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::runbook::model::Name;
+use crate::systems::traffic::Observed;
 
 /// One server of a backend, as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,16 +99,6 @@ fn server(row: &[&str], columns: &HashMap<&str, usize>) -> Option<ServerStat> {
     })
 }
 
-/// Traffic between two countings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Observed {
-    /// Share in per cent that went to the new side; nothing without requests.
-    pub share: Option<f64>,
-    /// Requests to both sides.
-    pub requests: u64,
-}
-
 /// What was seen at each node and in all; a node is `None` when its counters began anew in between, or when it was not
 /// read both times. Then the total is not known either.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,11 +138,8 @@ fn delta(before: &NodeStats, after: &NodeStats, names: &[Name]) -> Option<u64> {
     names.iter().map(one).sum()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "requests are far below 2^52")]
 fn share((from, to): (u64, u64)) -> Observed {
-    let requests = from + to;
-    let share = (requests > 0).then(|| to as f64 * 100.0 / requests as f64);
-    Observed { share, requests }
+    Observed::of(from, to)
 }
 
 #[cfg(test)]

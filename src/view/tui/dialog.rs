@@ -165,6 +165,8 @@ fn meaning(board: &Board, word: &Word) -> (String, String) {
             ("Continue?".into(), held(state, "What failed is tried again, what is in doubt is looked at."))
         }
         Word::Retry => ("Retry?".into(), held(state, "What failed or is in doubt is done again, without a look.")),
+        Word::Adopt => ("Adopt?".into(), held(state, "What somebody else changed stays as it is now.")),
+        Word::Restore => ("Restore?".into(), held(state, "What the run had left there is put back.")),
         Word::Skip { step } => {
             (format!("Skip {step}?"), format!("The run goes on as if {step} were done; nothing of it is taken back."))
         }
@@ -205,6 +207,6 @@ fn is_severe(state: &RunState, word: &Word) -> bool {
         Word::Rollback { .. } => production || state.writer == Side::Target,
         Word::Skip { .. } => production,
         Word::Approve { step } => leads_to_finalize(state, step),
-        Word::Hold | Word::Continue | Word::Retry => false,
+        Word::Hold | Word::Continue | Word::Retry | Word::Adopt | Word::Restore => false,
     }
 }

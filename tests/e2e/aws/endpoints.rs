@@ -191,9 +191,42 @@ async fn what_is_throttled_or_never_arrives_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_expire_hold_the_run_and_it_goes_on() {
+    let told = Told::new().await;
+    told.scene.proxy.plant(at("ssm", "*"), Fault::Expired);
+    told.scene.run(4).await;
+    let held = told.scene.held();
+    assert!(held.contains("ExpiredToken"), "{held}");
+    assert!(told.says().await.secret.contains("new.internal"), "what was done stays");
+    told.scene.proxy.heal();
+    told.scene.must(0, &["resume", "--output", "json"]).await;
+    told.is_led().await;
+    // A permission is missing on the way back: it is stuck there, and goes on.
+    told.scene.proxy.plant(at("route53", "ChangeResourceRecordSets"), Fault::Denied);
+    told.scene.must(6, &["rollback", "--output", "json"]).await;
+    told.scene.proxy.heal();
+    told.scene.must(5, &["resume", "--output", "json"]).await;
+    assert_eq!(told.says().await, before(), "{}", told.scene.story());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_names_what_a_run_asks_for() {
+    let told = Told::new().await;
+    let printed = told.scene.must(0, &["iam-policy", told.scene.runbook.to_str().unwrap()]).await.out;
+    told.scene.run(0).await;
+    let asked: std::collections::BTreeSet<String> =
+        told.scene.proxy.names().iter().map(|name| name.replace(' ', ":")).collect();
+    for action in asked {
+        assert!(printed.contains(&format!("\"{action}\"")), "{action} is not in {printed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_has_changed_is_left_alone() {
     let told = Told::new().await;
     told.set_record(ChangeAction::Upsert, "third.internal").await;
+    let checked = told.scene.must(3, &["check", told.scene.runbook.to_str().unwrap()]).await;
+    assert!(checked.out.contains("it says third.internal"), "{checked:?}");
     told.scene.run(4).await;
     let held = told.scene.held();
     assert!(held.contains("dns leads to neither side") && held.contains("third.internal"), "{held}");
@@ -269,6 +302,8 @@ async fn a_ttl_that_was_not_lowered_is_refused() {
     let late = pointsman::clock::now().to_string();
     let lowered = format!("to: new.internal, lowered: {{ at: \"{late}\", from: 1h }} }} }}");
     told.scene.write(&text.replace("to: new.internal } }", &lowered));
+    let checked = told.scene.must(3, &["check", told.scene.runbook.to_str().unwrap()]).await;
+    assert!(checked.out.contains("dns-ttl"), "{checked:?}");
     told.scene.run(4).await;
     assert!(told.scene.held().contains("lowered too late"), "{}", told.scene.held());
     assert_eq!(told.says().await.record, "old.internal");
@@ -386,7 +421,7 @@ async fn a_service_is_deployed_anew_once_whatever_kills_the_run() {
     let (scene, ecs, first) = service().await;
     let text = std::fs::read_to_string(&scene.runbook).unwrap();
     scene.write(&text.replace("endpoints: [app]", "endpoints: [again]"));
-    for seq in 1.. {
+    for seq in 1_usize.. {
         scene.proxy.forget();
         let run = scene.command(&scene.run_words()).env(halt::KILL_AT, seq.to_string()).spawn().unwrap();
         let code = ended(run).await.code;
@@ -398,6 +433,8 @@ async fn a_service_is_deployed_anew_once_whatever_kills_the_run() {
         assert_eq!(ecs.revision(), first, "as it is");
         if code == 0 {
             assert!(seq > 6, "a run has more entries than {seq}");
+            scene.must(5, &["rollback", "--output", "json"]).await;
+            assert_eq!(scene.proxy.count("ecs", "UpdateService"), 2, "its tasks read again where to go");
             return;
         }
     }

@@ -34,5 +34,15 @@ pub mod proxy;
 pub mod support;
 pub mod visitors;
 
+mod account;
+mod alb;
+mod behind_a_window;
+mod book;
+mod cloudwatch;
 mod endpoints;
 mod harness;
+mod health;
+mod killing;
+mod lost;
+mod meddling;
+mod shift;

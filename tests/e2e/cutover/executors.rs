@@ -6,13 +6,13 @@ use std::time::Duration;
 use pointsman::{
     executor::state::Side as Writer,
     journal::{Event, Outcome, Word, halt},
-    sandbox::history::Side,
+    sandbox::{history::Side, postgres::Postgres},
 };
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
 use super::support::{
-    DOOR, STEPS, Scene, ended, lives, pid, process_state, signal, steps_to_the_end, steps_with, until,
+    DOOR, STEPS, Scene, Staged, ended, lives, pid, process_state, signal, steps_to_the_end, steps_with, until,
 };
 
 /// Transactions a second.
@@ -40,11 +40,10 @@ fn said(scene: &Scene, name: &str) -> (String, Option<String>) {
     found.unwrap_or_else(|| panic!("nobody said {name}\n{}", scene.story()))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_that_resume_one_wins() {
-    let scene = Scene::new().await;
-    scene.write(&steps_with("preflight", &format!("{DOOR}\n  - {ASKS}")));
-    let load = scene.load(RATE);
+pub async fn of_two_that_resume_one_wins<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    scene.write(&steps_with::<K>("preflight", &format!("{DOOR}\n  - {ASKS}")));
+    let load = scene.load(rate);
     scene.run(4).await;
     scene.open_door();
     let words = ["resume", "--output", "json"];
@@ -68,13 +67,13 @@ async fn of_two_that_resume_one_wins() {
     assert_eq!(ended(won).await.code, 0, "{}", scene.story());
     scene.must(5, &["rollback", "--output", "json"]).await;
     let mut seen = load.stop().await;
-    assert_eq!(scene.audit(&mut seen, Side::Source, 2).await, 0, "{:?}", seen.errors());
+    scene.clean(&mut seen, Side::Source, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_of_the_same_databases_is_refused_or_held_and_harms_nobody() {
     let scene = Scene::new().await;
-    scene.write(&steps_with("shift", ASKS));
+    scene.write(&steps_with::<Postgres>("shift", ASKS));
     let load = scene.load(RATE);
     // The second one has passed its preflight before the first one makes anything.
     let mut command = scene.command(&scene.run_words());
@@ -109,7 +108,7 @@ async fn a_second_run_of_the_same_databases_is_refused_or_held_and_harms_nobody(
 async fn words_from_another_terminal_are_heard_and_journaled() {
     let scene = Scene::new().await;
     let shut = |name: &str| DOOR.replace("name: door", &format!("name: {name}"));
-    let mut steps = steps_to_the_end();
+    let mut steps = steps_to_the_end::<Postgres>();
     steps.splice(1..1, [LONG.replace("10m", "3s"), shut("door"), shut("left-out"), ASKS.to_owned()]);
     scene.write(&steps);
     let load = scene.load(RATE);
@@ -160,7 +159,7 @@ async fn words_from_another_terminal_are_heard_and_journaled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_holds_and_a_lost_terminal_does_not() {
     let scene = Scene::new().await;
-    scene.write(&steps_with("preflight", &LONG.replace("10m", "2s")));
+    scene.write(&steps_with::<Postgres>("preflight", &LONG.replace("10m", "2s")));
     let load = scene.load(RATE);
     let run = busy_with(&scene, "long", &[]).await;
     signal(pid(&run), Signal::HUP);
@@ -347,4 +346,10 @@ fn refuse(store: &rusqlite::Connection, when: &str) {
 
 fn allow(store: &rusqlite::Connection) {
     store.execute_batch("DROP TRIGGER full; DROP TRIGGER full_lease").unwrap();
+}
+
+mod postgres {
+    use pointsman::sandbox::postgres::Postgres;
+
+    crate::cutover::support::scenarios!(executors, Postgres, super::RATE; of_two_that_resume_one_wins);
 }

@@ -1,19 +1,15 @@
 //! There and back again: forward under load, back after the switch, forward once more to the end; and back from every
-//! step before the switch.
+//! step before the switch. The scenarios are the same for every kind of database.
 
 use std::time::Duration;
 
 use pointsman::{executor::state::Side as Writer, journal::Event, sandbox::history::Side};
 
-use super::support::{DOOR, STEPS, Scene, steps_to_the_end, steps_with};
+use super::support::{DOOR, Scene, Staged, steps, steps_to_the_end, steps_with};
 
-/// Transactions a second.
-const RATE: f64 = 500.0;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn there_and_back_and_there_for_good() {
-    let scene = Scene::new().await;
-    let load = scene.load(RATE);
+pub async fn there_and_back_and_there_for_good<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    let load = scene.load(rate);
     load.flows().await;
     scene.run(0).await;
     assert_eq!(scene.state().writer, Writer::Target);
@@ -23,11 +19,11 @@ async fn there_and_back_and_there_for_good() {
     load.flows().await;
     scene.assert_undone("rolled back after its end").await;
     let mut seen = load.stop().await;
-    assert_eq!((scene.audit(&mut seen, Side::Source, 2).await, seen.errors().len()), (0, 0), "{:?}", seen.errors());
+    scene.clean(&mut seen, Side::Source, 2).await;
     seen.assert_within_budget(&scene);
 
-    scene.write(&steps_to_the_end());
-    let load = scene.load(RATE);
+    scene.write(&steps_to_the_end::<K>());
+    let load = scene.load(rate);
     load.flows().await;
     let run = scene.command(&scene.run_words()).spawn().unwrap();
     scene.until("it asks", |event| matches!(event, Event::Intent { of, .. } if of.step == "approve")).await;
@@ -39,16 +35,15 @@ async fn there_and_back_and_there_for_good() {
     let resumed = scene.must(3, &["resume"]).await;
     assert!(resumed.err.contains("finalize has dropped the way back"), "{resumed:?}");
     let mut again = load.stop().await;
-    assert_eq!(scene.audit(&mut again, Side::Target, 1).await, 0, "{:?}", again.errors());
+    scene.clean(&mut again, Side::Target, 1).await;
     // What the clients of the first half wrote has come along too.
-    assert_eq!(scene.audit(&mut seen, Side::Target, 2).await, 0);
+    scene.clean(&mut seen, Side::Target, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_lives_is_told_to_go_back_after_the_switch() {
-    let scene = Scene::new().await;
-    scene.write(&steps_with("bake", "bake: { name: long, for: 10m }"));
-    let load = scene.load(RATE);
+pub async fn a_run_that_lives_is_told_to_go_back_after_the_switch<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    scene.write(&steps_with::<K>("bake", "bake: { name: long, for: 10m }"));
+    let load = scene.load(rate);
     load.flows().await;
     let run = scene.command(&scene.run_words()).spawn().unwrap();
     scene.until("it bakes", |event| matches!(event, Event::Intent { of, .. } if of.step == "long")).await;
@@ -61,16 +56,15 @@ async fn a_run_that_lives_is_told_to_go_back_after_the_switch() {
     load.flows().await;
     scene.assert_undone("rolled back by a word").await;
     let mut seen = load.stop().await;
-    assert_eq!(scene.audit(&mut seen, Side::Source, 2).await, 0, "{:?}", seen.errors());
+    scene.clean(&mut seen, Side::Source, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn back_from_every_step_before_the_switch() {
-    let scene = Scene::new().await;
-    let load = scene.load(RATE);
+pub async fn back_from_every_step_before_the_switch<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    let load = scene.load(rate);
     load.flows().await;
     for step in ["preflight", "replicate", "wait", "shift"] {
-        scene.write(&steps_with(step, DOOR));
+        scene.write(&steps_with::<K>(step, DOOR));
         scene.run(4).await;
         assert!(scene.state().hold.is_some_and(|why| why.contains("door")), "{}", scene.story());
         scene.must(5, &["rollback", "--output", "json"]).await;
@@ -78,17 +72,17 @@ async fn back_from_every_step_before_the_switch() {
         scene.assert_undone(&format!("held after {step}")).await;
     }
     let mut seen = load.stop().await;
-    assert_eq!(scene.audit(&mut seen, Side::Source, 0).await, 0, "{:?}", seen.errors());
+    scene.clean(&mut seen, Side::Source, 0).await;
     assert_eq!(seen.probes.accepted_by(Side::Target), 0, "the target took a write that no run knows");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn back_from_a_window_that_did_not_open_or_was_left() {
-    let scene = Scene::new().await;
-    let load = scene.load(RATE);
+pub async fn back_from_a_window_that_did_not_open_or_was_left<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    let load = scene.load(rate);
     load.flows().await;
     // A gate of the window stays shut: nothing was frozen.
-    let with = |from: &str, to: &str| -> Vec<String> { STEPS.iter().map(|step| step.replace(from, to)).collect() };
+    let with =
+        |from: &str, to: &str| -> Vec<String> { steps::<K>().iter().map(|step| step.replace(from, to)).collect() };
     scene.write(&with("gates: [lag], steps", "gates: [door], steps"));
     let run = scene.command(&scene.run_words()).spawn().unwrap();
     scene.until("it arms", |event| matches!(event, Event::Intent { of, .. } if of.step == "window")).await;
@@ -97,8 +91,8 @@ async fn back_from_a_window_that_did_not_open_or_was_left() {
     scene.must(5, &["rollback", "--output", "json"]).await;
     scene.assert_undone("held while its window was armed").await;
     // A statement inside the window fails: it is left, and writes go on.
-    let broken = "sequences: {}, { sql: { system: target, run: [\"SELECT 1/0\"], undo: nothing } }";
-    scene.write(&with("sequences: {}", broken));
+    let broken = format!("sequences: {{}}, {{ sql: {{ system: target, run: [\"{}\"], undo: nothing }} }}", K::BROKEN);
+    scene.write(&with("sequences: {}", &broken));
     scene.run(4).await;
     load.flows().await;
     assert!(scene.entries().iter().any(|entry| matches!(entry.event, Event::Thawed { .. })), "{}", scene.story());
@@ -109,15 +103,14 @@ async fn back_from_a_window_that_did_not_open_or_was_left() {
     scene.must(5, &["rollback", "--output", "json"]).await;
     scene.assert_undone("a window that was left").await;
     let mut seen = load.stop().await;
-    assert_eq!(scene.audit(&mut seen, Side::Source, 0).await, 0, "{:?}", seen.errors());
+    scene.clean(&mut seen, Side::Source, 0).await;
     seen.assert_within_budget(&scene);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_held_by_a_word_goes_back() {
-    let scene = Scene::new().await;
-    scene.write(&steps_with("replicate", "bake: { name: long, for: 10m }"));
-    let load = scene.load(RATE);
+pub async fn a_run_that_is_held_by_a_word_goes_back<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    scene.write(&steps_with::<K>("replicate", "bake: { name: long, for: 10m }"));
+    let load = scene.load(rate);
     let run = scene.command(&scene.run_words()).spawn().unwrap();
     scene.until("it bakes", |event| matches!(event, Event::Intent { of, .. } if of.step == "long")).await;
     scene.must(0, &["hold", "--reason", "lunch"]).await;
@@ -126,5 +119,17 @@ async fn a_run_that_is_held_by_a_word_goes_back() {
     scene.must(5, &["rollback", "--output", "json"]).await;
     scene.assert_undone("held by a word").await;
     let mut seen = load.stop().await;
-    assert_eq!(scene.audit(&mut seen, Side::Source, 0).await, 0, "{:?}", seen.errors());
+    scene.clean(&mut seen, Side::Source, 0).await;
+}
+
+mod postgres {
+    use pointsman::sandbox::postgres::Postgres;
+
+    crate::cutover::support::scenarios!(forward, Postgres, 500.0;
+        there_and_back_and_there_for_good,
+        a_run_that_lives_is_told_to_go_back_after_the_switch,
+        back_from_every_step_before_the_switch,
+        back_from_a_window_that_did_not_open_or_was_left,
+        a_run_that_is_held_by_a_word_goes_back
+    );
 }

@@ -12,14 +12,11 @@ use rustix::process::Signal;
 use tokio::process::Child;
 
 use super::support::{
-    BUDGET, Called, KILLED, Load, STEPS, Scene, Seen, ended, lives, pid, process_state, signal, until,
+    BUDGET, Called, KILLED, Load, Scene, Seen, Staged, ended, lives, pid, process_state, signal, steps, until,
 };
 
-/// Transactions a second.
-const RATE: f64 = 500.0;
-
 /// A run that stands still behind an entry.
-async fn stopped_at(scene: &Scene, entry: &str, also: Option<(&str, &str)>) -> Child {
+async fn stopped_at<K: Staged>(scene: &Scene<K>, entry: &str, also: Option<(&str, &str)>) -> Child {
     let mut command = scene.command(&scene.run_words());
     command.env(halt::STOP_AT, entry).envs(also);
     let run = command.spawn().unwrap();
@@ -35,7 +32,7 @@ async fn wakes_up(run: Child) -> Called {
 }
 
 /// What the guard's doing must look like, from all sides.
-async fn led_out(scene: &Scene, load: &Load, writer: Writer, alarm: &str) {
+async fn led_out<K: Staged>(scene: &Scene<K>, load: &Load, writer: Writer, alarm: &str) {
     scene.guard_gone().await;
     load.flows().await;
     let (state, story) = (scene.state(), scene.story());
@@ -46,7 +43,7 @@ async fn led_out(scene: &Scene, load: &Load, writer: Writer, alarm: &str) {
 }
 
 /// On to the end, and back: the sandbox is as it was.
-async fn on_and_back(scene: &Scene, load: Load) -> Seen {
+async fn on_and_back<K: Staged>(scene: &Scene<K>, load: Load) -> Seen {
     scene.must(0, &["resume", "--output", "json"]).await;
     load.flows().await;
     scene.must(5, &["rollback", "--output", "json"]).await;
@@ -55,14 +52,13 @@ async fn on_and_back(scene: &Scene, load: Load) -> Seen {
     load.stop().await
 }
 
-async fn clean(scene: &Scene, seen: &mut Seen, switches: usize) {
-    assert_eq!(scene.audit(seen, Side::Source, switches).await, 0, "{:?}", seen.errors());
+async fn clean<K: Staged>(scene: &Scene<K>, seen: &mut Seen, switches: usize) {
+    scene.clean(seen, Side::Source, switches).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_executor_that_is_killed_before_the_commit_point_leaves_writes_at_the_source() {
-    let scene = Scene::new().await;
-    let load = scene.load(RATE);
+pub async fn an_executor_that_is_killed_before_the_commit_point_leaves_writes_at_the_source<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    let load = scene.load(rate);
     load.flows().await;
     let run = scene.command(&scene.run_words()).env(halt::KILL_AT, "done:sequences").spawn().unwrap();
     assert_eq!(ended(run).await.code, KILLED, "{}", scene.story());
@@ -72,10 +68,9 @@ async fn an_executor_that_is_killed_before_the_commit_point_leaves_writes_at_the
     clean(&scene, &mut seen, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_executor_that_is_killed_behind_the_commit_point_has_the_cutover_finished() {
-    let scene = Scene::new().await;
-    let load = scene.load(RATE);
+pub async fn an_executor_that_is_killed_behind_the_commit_point_has_the_cutover_finished<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    let load = scene.load(rate);
     load.flows().await;
     let run = scene.command(&scene.run_words()).env(halt::KILL_AT, "committed").spawn().unwrap();
     assert_eq!(ended(run).await.code, KILLED, "{}", scene.story());
@@ -86,9 +81,8 @@ async fn an_executor_that_is_killed_behind_the_commit_point_has_the_cutover_fini
 }
 
 /// The executor hangs behind each of these entries, with its next effect already in its hands.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_executor_that_hung_and_wakes_up_changes_nothing() {
-    let scene = Scene::new().await;
+pub async fn an_executor_that_hung_and_wakes_up_changes_nothing<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
     for (entry, writer) in [
         ("intent:freeze", Writer::Source),
         ("done:freeze", Writer::Source),
@@ -98,7 +92,7 @@ async fn an_executor_that_hung_and_wakes_up_changes_nothing() {
         ("intent:promote", Writer::Target),
         ("intent:switch", Writer::Target),
     ] {
-        let load = scene.load(RATE);
+        let load = scene.load(rate);
         load.flows().await;
         let run = stopped_at(&scene, entry, None).await;
         led_out(&scene, &load, writer, "the executor hung inside the window").await;
@@ -113,10 +107,9 @@ async fn an_executor_that_hung_and_wakes_up_changes_nothing() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_executor_that_hung_for_longer_than_its_lease_changes_nothing() {
-    let scene = Scene::new().await;
-    let load = scene.load(RATE);
+pub async fn an_executor_that_hung_for_longer_than_its_lease_changes_nothing<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    let load = scene.load(rate);
     load.flows().await;
     let run = stopped_at(&scene, "done:drain", None).await;
     tokio::time::sleep(LEASE_TTL + Duration::from_secs(1)).await;
@@ -131,13 +124,12 @@ async fn an_executor_that_hung_for_longer_than_its_lease_changes_nothing() {
     assert_eq!(scene.state().writer, Writer::Target);
     let mut seen = load.stop().await;
     seen.assert_within_budget(&scene);
-    assert_eq!(scene.audit(&mut seen, Side::Target, 1).await, 0, "{:?}", seen.errors());
+    scene.clean(&mut seen, Side::Target, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_its_guard_nothing_is_frozen() {
-    let scene = Scene::new().await;
-    let load = scene.load(RATE);
+pub async fn without_its_guard_nothing_is_frozen<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
+    let load = scene.load(rate);
     load.flows().await;
     let run = stopped_at(&scene, "done:window", None).await;
     signal(scene.guard_pid().unwrap(), Signal::KILL);
@@ -150,19 +142,18 @@ async fn without_its_guard_nothing_is_frozen() {
     clean(&scene, &mut seen, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_guard_that_dies_or_hangs_inside_the_window_stops_nobody() {
-    let scene = Scene::new().await;
+pub async fn a_guard_that_dies_or_hangs_inside_the_window_stops_nobody<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
     let pid_file = scene.runbook.with_file_name("guard.pid");
     let kills = format!(
         "sequences: {{}}, {{ command: {{ apply: {{ run: [sh, -c, 'kill -9 $(cat {0}) && rm {0}; true'] }}, undo: nothing }} }}",
         pid_file.display()
     );
     for dies in [true, false] {
-        let killing: Vec<String> = STEPS.iter().map(|step| step.replace("sequences: {}", &kills)).collect();
-        let plain: Vec<String> = STEPS.iter().map(ToString::to_string).collect();
+        let killing: Vec<String> = steps::<K>().iter().map(|step| step.replace("sequences: {}", &kills)).collect();
+        let plain = steps::<K>();
         scene.write(if dies { &killing } else { &plain });
-        let load = scene.load(RATE);
+        let load = scene.load(rate);
         load.flows().await;
         let run = stopped_at(&scene, "done:window", None).await;
         let guard = scene.guard_pid().unwrap();
@@ -187,11 +178,10 @@ async fn a_guard_that_dies_or_hangs_inside_the_window_stops_nobody() {
 }
 
 /// Nobody is left: writes wait until a person resumes, and then go on where the journal says.
-#[tokio::test(flavor = "multi_thread")]
-async fn when_both_are_dead_resume_repairs() {
-    let scene = Scene::new().await;
+pub async fn when_both_are_dead_resume_repairs<K: Staged>(rate: f64) {
+    let scene = Scene::<K>::of_kind().await;
     for (entry, writer) in [("done:drain", Writer::Source), ("committed", Writer::Target)] {
-        let load = scene.load(RATE);
+        let load = scene.load(rate);
         load.flows().await;
         let run = stopped_at(&scene, "done:window", Some((halt::KILL_AT, entry))).await;
         let guard = scene.guard_pid().unwrap();
@@ -217,4 +207,18 @@ async fn when_both_are_dead_resume_repairs() {
         let mut seen = load.stop().await;
         clean(&scene, &mut seen, 2).await;
     }
+}
+
+mod postgres {
+    use pointsman::sandbox::postgres::Postgres;
+
+    crate::cutover::support::scenarios!(guard, Postgres, 500.0;
+        an_executor_that_is_killed_before_the_commit_point_leaves_writes_at_the_source,
+        an_executor_that_is_killed_behind_the_commit_point_has_the_cutover_finished,
+        an_executor_that_hung_and_wakes_up_changes_nothing,
+        an_executor_that_hung_for_longer_than_its_lease_changes_nothing,
+        without_its_guard_nothing_is_frozen,
+        a_guard_that_dies_or_hangs_inside_the_window_stops_nobody,
+        when_both_are_dead_resume_repairs
+    );
 }

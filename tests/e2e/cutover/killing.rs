@@ -10,20 +10,20 @@ use std::time::Instant;
 use pointsman::{
     executor::state::Side as Writer,
     journal::{Event, Outcome, TakeReason, halt},
-    sandbox::history::Side,
+    sandbox::{history::Side, postgres::Postgres},
 };
 
-use super::support::{KILLED, Load, Scene, ended};
+use super::support::{KILLED, Load, Scene, Staged, ended};
 
 /// Transactions a second.
 const RATE: f64 = 300.0;
 
 /// Takes every `of`-th entry of a run, beginning with `first` (from 1).
-async fn kill_a_run(first: u64, of: u64) {
-    let scene = Scene::new().await;
+pub async fn kill_a_run<K: Staged>(rate: f64, first: u64, of: u64) {
+    let scene = Scene::<K>::of_kind().await;
     // How many entries a run has is known when one of them was not killed any more.
     for (n, seq) in (first..).step_by(usize::try_from(of).unwrap()).enumerate() {
-        let load = scene.load(RATE);
+        let load = scene.load(rate);
         load.flows().await;
         let run = scene.command(&scene.run_words()).env(halt::KILL_AT, seq.to_string()).spawn().unwrap();
         let code = ended(run).await.code;
@@ -37,10 +37,10 @@ async fn kill_a_run(first: u64, of: u64) {
 }
 
 /// The same for the entries of a rollback after the switch.
-async fn kill_a_rollback(first: u64, of: u64) {
-    let scene = Scene::new().await;
+pub async fn kill_a_rollback<K: Staged>(rate: f64, first: u64, of: u64) {
+    let scene = Scene::<K>::of_kind().await;
     for (n, number) in (first..).step_by(usize::try_from(of).unwrap()).enumerate() {
-        let load = scene.load(RATE);
+        let load = scene.load(rate);
         load.flows().await;
         scene.run(0).await;
         let seq = scene.state().seq + number;
@@ -57,7 +57,7 @@ async fn kill_a_rollback(first: u64, of: u64) {
 }
 
 /// After a kill: writes flow, the window is left, the journal can be gone on with, and everything can be undone.
-async fn recover(scene: &Scene, load: Load, seq: u64, resumes: bool) {
+async fn recover<K: Staged>(scene: &Scene<K>, load: Load, seq: u64, resumes: bool) {
     let began = Instant::now();
     let killed_at = super::support::summary(&scene.entries()[usize::try_from(seq).unwrap() - 1].event);
     scene.guard_gone().await;
@@ -79,13 +79,14 @@ async fn recover(scene: &Scene, load: Load, seq: u64, resumes: bool) {
     scene.assert_undone(&when).await;
     let mut seen = load.stop().await;
     let switches = scene.entries().iter().filter(|entry| matches!(entry.event, Event::Passed { .. })).count();
-    assert_eq!(scene.audit(&mut seen, Side::Source, switches).await, 0, "{when}: {:?}", seen.errors());
+    println!("{when}");
+    scene.clean(&mut seen, Side::Source, switches).await;
     seen.assert_within_budget(scene);
-    println!("{when}: recovered in {:?}, longest wait {:?}", began.elapsed(), seen.longest_wait());
+    println!("recovered in {:?}, longest wait {:?}", began.elapsed(), seen.longest_wait());
 }
 
 /// If the guard had to act, the journal says so and names the way on.
-fn says_what_happened(scene: &Scene, seq: u64) {
+fn says_what_happened<K: Staged>(scene: &Scene<K>, seq: u64) {
     let entries = scene.entries();
     let after = &entries[usize::try_from(seq).unwrap()..];
     let frozen_at = |seq: usize| {
@@ -108,30 +109,30 @@ fn says_what_happened(scene: &Scene, seq: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fourth_entry_of_a_run() {
-    kill_a_run(4, 4).await;
+    kill_a_run::<Postgres>(RATE, 4, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fourth_entry_of_a_run_from_the_first() {
-    kill_a_run(1, 4).await;
+    kill_a_run::<Postgres>(RATE, 1, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fourth_entry_of_a_run_from_the_second() {
-    kill_a_run(2, 4).await;
+    kill_a_run::<Postgres>(RATE, 2, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fourth_entry_of_a_run_from_the_third() {
-    kill_a_run(3, 4).await;
+    kill_a_run::<Postgres>(RATE, 3, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_second_entry_of_a_rollback() {
-    kill_a_rollback(2, 2).await;
+    kill_a_rollback::<Postgres>(RATE, 2, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_second_entry_of_a_rollback_from_the_first() {
-    kill_a_rollback(1, 2).await;
+    kill_a_rollback::<Postgres>(RATE, 1, 2).await;
 }

@@ -1,4 +1,4 @@
-//! MySQL and MariaDB: the sandbox, and whole cutovers by the real program.
+//! MySQL and MariaDB: the sandbox.
 
 mod check;
 mod compare;

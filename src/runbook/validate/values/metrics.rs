@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::{Check, has_reference, literal_password, web_url};
+use crate::runbook::diagnostics::suggest;
 use crate::runbook::mask::SECRET_WORDS;
-use crate::runbook::model::PrometheusGate;
+use crate::runbook::model::{AlarmGate, BalancerMetric, CloudwatchGate, Measures, PrometheusGate};
+use crate::runbook::units::Limit;
 
 pub(super) fn prometheus(check: &mut Check<'_>, path: &str, gate: &PrometheusGate) {
     web_url(check, &format!("{path}/url"), &gate.url);
@@ -39,5 +41,103 @@ fn header(check: &mut Check<'_>, path: &str, name: &str, value: &str) {
 pub(super) fn no_limit(check: &mut Check<'_>, path: &str, missing: bool) {
     if missing && !check.is_poisoned_below(path) {
         check.error(path, "no-limit", "this gate says nothing of what is too much", "add `max: 5`, `min: 1`, or both");
+    }
+}
+
+pub(super) fn cloudwatch(check: &mut Check<'_>, path: &str, gate: &CloudwatchGate) {
+    if check.is_poisoned_below(path) {
+        return;
+    }
+    no_limit(check, path, gate.min.is_none() && gate.max.is_none());
+    let secs = gate.period.0.as_secs();
+    let whole = gate.period.0.subsec_nanos() == 0 && (matches!(secs, 1 | 5 | 10 | 20 | 30) || secs.is_multiple_of(60));
+    if !whole || secs == 0 {
+        let message = format!("CloudWatch has no datapoints of {}", gate.period);
+        check.error(&format!("{path}/period"), "bad-value", &message, "write 1, 5, 10, 20 or 30 s, or whole minutes");
+    }
+    match (&gate.load_balancer, gate.metric.as_deref()) {
+        (Some(_), Some(metric)) => of_balancer(check, path, gate, metric),
+        (Some(_), None) => {
+            let remedy = format!("add `metric: …`, one of {}", BalancerMetric::NAMES.join(", "));
+            check.error(path, "missing-key", "this gate names a load balancer and no metric of it", remedy);
+        }
+        (None, _) => of_own(check, path, gate),
+    }
+}
+
+fn of_balancer(check: &mut Check<'_>, path: &str, gate: &CloudwatchGate, metric: &str) {
+    let Some(found) = BalancerMetric::named(metric) else {
+        let message = format!("a load balancer has no metric `{metric}`");
+        let remedy = suggest(metric, BalancerMetric::NAMES);
+        return check.error(&format!("{path}/metric"), "unknown-metric", &message, remedy);
+    };
+    if found.whole && gate.target_group.is_some() {
+        let message = format!("AWS counts `{metric}` for the whole load balancer only");
+        check.error(&format!("{path}/target-group"), "bad-value", &message, "leave `target-group` out");
+    }
+    if metric == "healthy-hosts" && gate.target_group.is_none() {
+        check.error(path, "missing-key", "hosts are healthy in a target group", "add `target-group: ARN`");
+    }
+    for (key, limit) in [("max", gate.max), ("min", gate.min)] {
+        let Some(limit) = limit else { continue };
+        let (fits, remedy) = match found.measures {
+            Measures::Rate => (matches!(limit, Limit::Number(_) | Limit::Share(_)), "a share, such as `0.5%`"),
+            Measures::Time => (matches!(limit, Limit::Time(_)), "a time, such as `250ms`"),
+            Measures::Count | Measures::Number => (matches!(limit, Limit::Number(_)), "a number, such as `5`"),
+        };
+        if !fits {
+            let message = format!("`{limit}` is no limit of `{metric}`");
+            check.error(&format!("{path}/{key}"), "bad-value", &message, format!("write {remedy}"));
+        }
+    }
+}
+
+/// A metric of the author's own choice, or metric math.
+fn of_own(check: &mut Check<'_>, path: &str, gate: &CloudwatchGate) {
+    let named = [("namespace", &gate.namespace), ("metric", &gate.metric), ("statistic", &gate.statistic)];
+    match &gate.expression {
+        Some(_) if named.iter().any(|(_, value)| value.is_some()) => {
+            let message = "this gate has both an expression and a metric of its own";
+            check.error(path, "two-metrics", message, "name the metric in `metrics`, and use it in the expression");
+        }
+        Some(_) => expression(check, path, gate),
+        None if named.iter().all(|(_, value)| value.is_none()) => {
+            let remedy = "add `metric` and `load-balancer`; or `namespace`, `metric` and `statistic`; or `expression`";
+            check.error(path, "missing-key", "this gate does not say what it looks at", remedy);
+        }
+        None => {
+            for (key, _) in named.iter().filter(|(_, value)| value.is_none()) {
+                let message = format!("a metric of your own choice needs `{key}`");
+                check.error(
+                    path,
+                    "missing-key",
+                    &message,
+                    format!("add `{key}: …`, or `load-balancer: ARN` for one of a load balancer"),
+                );
+            }
+        }
+    }
+    for (key, limit) in [("max", gate.max), ("min", gate.min)] {
+        if limit.is_some_and(|limit| !matches!(limit, Limit::Number(_))) {
+            let message = "a metric of your own choice has a unit of its own";
+            check.error(&format!("{path}/{key}"), "bad-value", message, "write a number in that unit");
+        }
+    }
+}
+
+fn expression(check: &mut Check<'_>, path: &str, gate: &CloudwatchGate) {
+    for id in gate.metrics.keys() {
+        let begins = id.starts_with(|c: char| c.is_ascii_lowercase());
+        if !begins || id == "value" || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            let message = format!("`{id}` can't be the name of a metric in an expression");
+            let remedy = "begin with a small letter; letters, digits and `_`; not `value`";
+            check.error(&format!("{path}/metrics/{id}#"), "bad-name", &message, remedy);
+        }
+    }
+}
+
+pub(super) fn alarm(check: &mut Check<'_>, path: &str, gate: &AlarmGate) {
+    if gate.names.is_empty() {
+        check.error(&format!("{path}/names"), "empty-list", "`names` names no alarm", "name at least one");
     }
 }

@@ -1,0 +1,32 @@
+//! What a run of a plan must be allowed to do in AWS: each driver says what it asks for.
+
+use super::Plan;
+use crate::runbook::model::{Gate, System};
+use crate::steps;
+use crate::systems::Result;
+use crate::systems::aws::{Permission, Service, alb};
+use crate::systems::world::World;
+
+/// Everything that the plan's systems ask of IAM; nothing when it touches nothing of AWS.
+pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
+    let world = World::new(plan.systems.clone());
+    let mut all = Vec::new();
+    for (name, system) in &plan.systems {
+        if let System::Alb(_) = system {
+            all.extend(alb::permissions(&world.alb(name)?));
+        }
+    }
+    all.extend(steps::permissions(plan));
+    for gate in plan.gates.values() {
+        match gate {
+            Gate::Cloudwatch(_) => all.push(Permission::anywhere(Service::Cloudwatch, "GetMetricData")),
+            Gate::Alarm(_) => all.push(Permission::anywhere(Service::Cloudwatch, "DescribeAlarms")),
+            _ => {}
+        }
+    }
+    if !all.is_empty() {
+        all.push(Permission::anywhere(Service::Sts, "GetCallerIdentity"));
+        all.push(Permission::anywhere(Service::Iam, "SimulatePrincipalPolicy"));
+    }
+    Ok(all)
+}
