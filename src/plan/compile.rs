@@ -75,10 +75,12 @@ pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
     }
 }
 
-/// The gates, each with the place that its calls to AWS go to.
+/// The gates, each with the place that its calls to AWS go to. One that looks at a load balancer asks where that is.
 fn gates_with_places(gates: &IndexMap<Name, Gate>, around: &AwsPlace) -> IndexMap<Name, Gate> {
     let mut gates = gates.clone();
-    gates.values_mut().filter_map(Gate::aws_mut).for_each(|place| place.fill(around));
+    let of_balancer = |gate: &Gate| matches!(gate, Gate::Cloudwatch(gate) if gate.of.is_some());
+    let own = gates.values_mut().filter(|gate| !of_balancer(gate));
+    own.filter_map(Gate::aws_mut).for_each(|place| place.fill(around));
     gates
 }
 

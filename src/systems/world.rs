@@ -110,6 +110,11 @@ impl World {
 
     /// The clients of a system of AWS. With [`Access::ReadOnly`] they can't change anything.
     pub async fn aws(&self, name: &str, access: Access) -> Result<Aws> {
+        self.hubs.aws(name, &self.place(name)?, access).await
+    }
+
+    /// Where the calls of a system of AWS go.
+    pub fn place(&self, name: &str) -> Result<AwsPlace> {
         let system = self.systems.get(name);
         let mut place = system.and_then(System::aws).ok_or_else(|| Self::wrong(name, "system of AWS", system))?.clone();
         if matches!(system, Some(System::Alb(_))) {
@@ -117,7 +122,7 @@ impl World {
             let spec = self.alb(name)?;
             place.region = spec.region.clone().or_else(|| spec.region_of_arns()).or(place.region);
         }
-        self.hubs.aws(name, &place, access).await
+        Ok(place)
     }
 
     /// Clients for a place that belongs to no system (a gate's, a secret's); `label` is what errors call them.

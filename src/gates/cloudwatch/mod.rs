@@ -18,7 +18,7 @@ use crate::systems::world::World;
 
 pub async fn measure(gate: &CloudwatchGate, context: &GateContext<'_>) -> Reading {
     let threshold = threshold(gate);
-    let wanted = match wanted::of(gate) {
+    let wanted = match wanted::of(gate, context.world) {
         Ok(wanted) => wanted,
         Err(error) => return unmeasured(&error, &threshold),
     };
@@ -36,8 +36,8 @@ pub fn threshold(gate: &CloudwatchGate) -> String {
     limits(gate.min, gate.max)
 }
 
-pub fn describe(gate: &CloudwatchGate) -> Vec<String> {
-    let wanted = wanted::of(gate).map(|wanted| cloudwatch::describe(&wanted.queries, gate.period.0).to_string());
+pub fn describe(gate: &CloudwatchGate, world: &World) -> Vec<String> {
+    let wanted = wanted::of(gate, world).map(|wanted| cloudwatch::describe(&wanted.queries, gate.period.0).to_string());
     wanted.into_iter().collect()
 }
 
@@ -47,7 +47,11 @@ async fn ask(
     range: Range,
     world: &World,
 ) -> Result<Vec<cloudwatch::Series>> {
-    let aws = world.aws_at("cloudwatch", &gate.aws, Access::ReadOnly).await?;
+    let mut place = gate.aws.clone();
+    if let Some((name, _)) = gate.balancer() {
+        place.fill(&world.place(name)?);
+    }
+    let aws = world.aws_at("cloudwatch", &place, Access::ReadOnly).await?;
     cloudwatch::metric_data(&aws, &wanted.queries, range).await
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::runbook::model::{BalancerMetric, CloudwatchGate, Measures};
 use crate::secret;
 use crate::systems::aws::cloudwatch::{Ask, Metric, Query};
+use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError, Result};
 
 const BALANCERS: &str = "AWS/ApplicationELB";
@@ -28,9 +29,20 @@ pub(super) struct Subject {
     pub requests: Option<String>,
 }
 
-pub(super) fn of(gate: &CloudwatchGate) -> Result<Wanted> {
+pub(super) fn of(gate: &CloudwatchGate, world: &World) -> Result<Wanted> {
+    if let Some((name, side)) = gate.balancer() {
+        let alb = world.alb(name)?;
+        let balancer = alb.rules.iter().chain(&alb.listeners).next().cloned();
+        let target_group = match side {
+            Some("to") => Some(alb.to),
+            Some("from") => Some(alb.from),
+            _ => None,
+        };
+        let balancer = balancer.ok_or_else(|| failed(format!("{name} has neither rules nor listeners")))?;
+        return of_balancer(gate, &balancer, target_group.as_deref());
+    }
     match (&gate.load_balancer, &gate.expression) {
-        (Some(balancer), _) => of_balancer(gate, balancer),
+        (Some(balancer), _) => of_balancer(gate, balancer, gate.target_group.as_deref()),
         (None, Some(expression)) => Ok(of_expression(gate, expression)),
         (None, None) => Ok(of_metric(gate)),
     }
@@ -67,13 +79,13 @@ fn own(name: String) -> Subject {
 }
 
 /// A metric of a load balancer that has a name here, with the requests of the same time.
-fn of_balancer(gate: &CloudwatchGate, balancer: &str) -> Result<Wanted> {
+fn of_balancer(gate: &CloudwatchGate, balancer: &str, group: Option<&str>) -> Result<Wanted> {
     let wanted = gate.metric.as_deref().unwrap_or_default();
     let metric = BalancerMetric::named(wanted).ok_or_else(|| failed(format!("`{wanted}` is none of its metrics")))?;
     let balancer = plain(balancer)?;
     let name = balancer_of(&balancer).ok_or_else(|| failed(format!("{balancer} names no load balancer")))?;
     let mut dimensions = BTreeMap::from([("LoadBalancer".to_owned(), name.to_owned())]);
-    if let Some(group) = &gate.target_group {
+    if let Some(group) = group {
         let group = plain(group)?;
         let name = group_of(&group).ok_or_else(|| failed(format!("{group} names no target group")))?;
         dimensions.insert("TargetGroup".to_owned(), name.to_owned());
@@ -147,14 +159,14 @@ mod tests {
                                     "target-group": arn("targetgroup/new/84f3") }));
             let shop = "{\"LoadBalancer\": \"app/shop/50dc\", \"TargetGroup\": \"targetgroup/new/84f3\"}";
             let expected = [format!("value HTTPCode_Target_5XX_Count {shop}"), format!("requests RequestCount {shop}")];
-            assert_eq!(rows(&of(&gate).unwrap()), expected, "{balancer}");
+            assert_eq!(rows(&of(&gate, &World::default()).unwrap()), expected, "{balancer}");
         }
     }
 
     #[test]
     fn the_whole_is_the_load_balancer_and_hosts_need_no_requests() {
         let ask = |metric: &str, balancer: String| {
-            of(&gate(json!({ "metric": metric, "load-balancer": balancer, "max": "0" })))
+            of(&gate(json!({ "metric": metric, "load-balancer": balancer, "max": "0" })), &World::default())
         };
         let whole = ask("elb-5xx", arn("loadbalancer/app/shop/50dc")).unwrap();
         assert_eq!(rows(&whole)[0], "value HTTPCode_ELB_5XX_Count {\"LoadBalancer\": \"app/shop/50dc\"}");
@@ -163,10 +175,24 @@ mod tests {
     }
 
     #[test]
+    fn a_side_of_the_runbooks_load_balancer_is_its_target_group() {
+        let alb = json!({ "alb": { "rules": [arn("listener-rule/app/shop/50dc/f2/96")],
+                                   "from": arn("targetgroup/old/73e2"), "to": arn("targetgroup/new/84f3") } });
+        let world = World::new([("web".to_owned(), serde_json::from_value(alb).unwrap())].into_iter().collect());
+        let ask = |of_what: &str| {
+            let gate = gate(json!({ "metric": "request-count", "of": of_what, "min": "1" }));
+            rows(&of(&gate, &world).unwrap()).remove(0)
+        };
+        assert!(ask("web.to").ends_with("\"TargetGroup\": \"targetgroup/new/84f3\"}"));
+        assert!(ask("web.from").ends_with("\"TargetGroup\": \"targetgroup/old/73e2\"}"));
+        assert_eq!(ask("web"), "value RequestCount {\"LoadBalancer\": \"app/shop/50dc\"}");
+    }
+
+    #[test]
     fn an_expression_is_asked_for_with_its_metrics() {
         let metric = json!({ "namespace": "AWS/SQS", "metric": "Sent", "statistic": "Sum" });
         let gate = gate(json!({ "expression": "a * 2", "metrics": { "a": metric }, "max": "1" }));
-        let wanted = of(&gate).unwrap();
+        let wanted = of(&gate, &World::default()).unwrap();
         assert_eq!(rows(&wanted), ["a Sent {}", "value = a * 2"]);
         assert!(!wanted.queries[0].wanted && wanted.queries[1].wanted);
     }

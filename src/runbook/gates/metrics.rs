@@ -49,10 +49,13 @@ impl PrometheusGate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CloudwatchGate {
-    /// With `load-balancer`: `target-5xx-rate`, `target-4xx-rate`, `elb-5xx`, `p50-latency` and the like, `request-count`,
+    /// With `of` or `load-balancer`: `target-5xx-rate`, `target-4xx-rate`, `elb-5xx`, `p50-latency` and the like, `request-count`,
     /// `connection-errors` or `healthy-hosts`. With `namespace`: CloudWatch's own name.
     #[serde(default)]
     pub metric: Option<String>,
+    /// A load balancer of the runbook, or one of its sides: `web`, `web.from`, `web.to`.
+    #[serde(default)]
+    pub of: Option<String>,
     /// ARN of an Application Load Balancer, or of a listener or rule of it.
     #[serde(default)]
     pub load_balancer: Option<String>,
@@ -83,7 +86,7 @@ pub struct CloudwatchGate {
     /// At least this.
     #[serde(default)]
     pub min: Option<Limit>,
-    /// With `load-balancer`: fewer requests than this in a period are no data.
+    /// With `of` or `load-balancer`: fewer requests than this in a period are no data.
     #[serde(default = "CloudwatchGate::requests")]
     pub min_requests: u64,
     /// How late a datapoint may still change after its end; it is not read before. The period, a minute at most, when
@@ -114,6 +117,13 @@ impl CloudwatchGate {
     #[must_use]
     pub fn delay(&self) -> Duration {
         self.delay.map_or(self.period.0.min(Duration::from_secs(60)), |delay| delay.0)
+    }
+
+    /// The load balancer of `of`, and the side: `web.to` is `("web", Some("to"))`.
+    #[must_use]
+    pub fn balancer(&self) -> Option<(&str, Option<&str>)> {
+        let of = self.of.as_deref()?;
+        Some(of.split_once('.').map_or((of, None), |(name, side)| (name, Some(side))))
     }
 
     /// How long ago a datapoint may have ended.

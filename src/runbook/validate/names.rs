@@ -69,10 +69,14 @@ fn systems_of_gates(check: &mut Check<'_>) {
             Gate::LongTransactions(gate) => check.database(&format!("{path}/system"), &gate.system),
             Gate::TargetHealth(gate) => check.traffic(&format!("{path}/traffic"), &gate.traffic),
             Gate::TrafficShare(gate) => check.system(&format!("{path}/traffic"), &gate.traffic, "haproxy"),
+            Gate::Cloudwatch(gate) => {
+                if let Some((name, _)) = gate.balancer() {
+                    check.system(&format!("{path}/of"), name, "alb");
+                }
+            }
             Gate::ReplicationLag(_)
             | Gate::Http(_)
             | Gate::Prometheus(_)
-            | Gate::Cloudwatch(_)
             | Gate::Alarm(_)
             | Gate::TimeWindow(_)
             | Gate::Command(_)

@@ -170,7 +170,10 @@ mod tests {
         assert!(mysql.close().contains("ACCOUNT LOCK") && mysql.seal().contains("PERSIST super_read_only = ON"));
         // An account can be unlocked only where something can be written.
         assert!(mysql.lift().starts_with("SET GLOBAL super_read_only = OFF;\nSET GLOBAL read_only = OFF;\n"));
-        assert!(mysql.lift().contains("ACCOUNT UNLOCK") && mysql.lift().ends_with("RESET PERSIST IF EXISTS super_read_only;\n"));
+        assert!(
+            mysql.lift().contains("ACCOUNT UNLOCK")
+                && mysql.lift().ends_with("RESET PERSIST IF EXISTS super_read_only;\n")
+        );
         let rds = Fencing { quiet: false, ..fencing(Fence::Accounts, Flavour::Mysql, &open) };
         assert!(!rds.close().contains("SET") && rds.close().contains("ACCOUNT LOCK") && rds.seal().is_empty());
     }

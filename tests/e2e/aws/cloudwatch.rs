@@ -23,7 +23,8 @@ fn book(gates: &BTreeMap<&str, Value>, steps: &str) -> String {
     let gates = json!(gates);
     format!(
         "version: 1\nname: web\nstage: staging\naws: {{ account: \"123456789012\", region: us-east-1, timeout: 2s }}\n\
-         systems:\n  unused: {{ postgres: {{ url: postgresql://nobody@127.0.0.1:1/none }} }}\ngates: {gates}\nsteps:\n{}",
+         systems:\n  web:\n    alb: {{ listeners: [\"${{env:ALB_LISTENER}}\"], rules: [\"${{env:ALB_RULE}}\"], \
+         from: \"${{env:ALB_FROM}}\", to: \"${{env:ALB_TO}}\" }}\ngates: {gates}\nsteps:\n{}",
         steps.replace("GATES", &json!(names).to_string())
     )
 }
@@ -79,8 +80,7 @@ async fn readings(scene: &Scene, gates: &BTreeMap<&str, Value>) -> BTreeMap<Stri
 }
 
 fn of_web(metric: &str, of: &str, more: &[(&str, Value)]) -> Value {
-    let group = format!("${{env:ALB_{}}}", of.to_uppercase());
-    let mut gate = json!({ "metric": metric, "load-balancer": "${env:ALB_LISTENER}", "target-group": group });
+    let mut gate = json!({ "metric": metric, "of": format!("web.{of}") });
     gate.as_object_mut().unwrap().extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
     json!({ "cloudwatch": gate })
 }
@@ -104,6 +104,7 @@ async fn metrics_are_read_at_their_newest_complete_minute() {
     let part =
         json!({ "namespace": "Shop", "metric": "Waiting", "dimensions": { "Queue": "mail" }, "statistic": "Sum" });
     let max = |limit: &str| [("max", json!(limit))];
+    let by_arn = json!({ "metric": "request-count", "load-balancer": "${env:ALB_RULE}", "target-group": "${env:ALB_TO}", "min": 500 });
     let gates = BTreeMap::from([
         ("calm", of_web("target-5xx-rate", "to", &max("1%"))),
         ("strict", of_web("target-5xx-rate", "to", &max("0.9%"))),
@@ -111,6 +112,7 @@ async fn metrics_are_read_at_their_newest_complete_minute() {
         ("silent", of_web("target-5xx-rate", "from", &max("1%"))),
         ("fast", of_web("p99-latency", "to", &max("100ms"))),
         ("faster", of_web("p50-latency", "to", &max("40ms"))),
+        ("by-arn", json!({ "cloudwatch": by_arn })),
         ("mail", waiting("mail")),
         ("old", waiting("old")),
         ("nothing", waiting("none")),
@@ -126,6 +128,7 @@ async fn metrics_are_read_at_their_newest_complete_minute() {
         ("silent", "no-data"),
         ("fast", "pass"),
         ("faster", "fail"),
+        ("by-arn", "pass"),
         ("mail", "pass"),
         ("old", "no-data"),
         ("nothing", "no-data"),

@@ -1,5 +1,9 @@
 //! MySQL and MariaDB: the sandbox, and the scenarios of whole cutovers that PostgreSQL goes through.
 
+mod check;
+mod compare;
+mod pairs;
+mod preflight;
 mod sandbox;
 mod support;
 

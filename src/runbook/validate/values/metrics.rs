@@ -55,7 +55,17 @@ pub(super) fn cloudwatch(check: &mut Check<'_>, path: &str, gate: &CloudwatchGat
         let message = format!("CloudWatch has no datapoints of {}", gate.period);
         check.error(&format!("{path}/period"), "bad-value", &message, "write 1, 5, 10, 20 or 30 s, or whole minutes");
     }
-    match (&gate.load_balancer, gate.metric.as_deref()) {
+    if gate.of.is_some() && (gate.load_balancer.is_some() || gate.target_group.is_some()) {
+        let remedy = "leave `load-balancer` and `target-group` out";
+        check.error(&format!("{path}/of"), "two-metrics", "`of` says already what is looked at", remedy);
+    }
+    if let Some((name, side)) = gate.balancer()
+        && side.is_some_and(|side| !matches!(side, "from" | "to"))
+    {
+        let remedy = format!("write `{name}.to`, `{name}.from` or `{name}`");
+        check.error(&format!("{path}/of"), "bad-side", &format!("`{name}` has the sides `from` and `to`"), remedy);
+    }
+    match (gate.of.as_ref().or(gate.load_balancer.as_ref()), gate.metric.as_deref()) {
         (Some(_), Some(metric)) => of_balancer(check, path, gate, metric),
         (Some(_), None) => {
             let remedy = format!("add `metric: …`, one of {}", BalancerMetric::NAMES.join(", "));
@@ -71,12 +81,18 @@ fn of_balancer(check: &mut Check<'_>, path: &str, gate: &CloudwatchGate, metric:
         let remedy = suggest(metric, BalancerMetric::NAMES);
         return check.error(&format!("{path}/metric"), "unknown-metric", &message, remedy);
     };
-    if found.whole && gate.target_group.is_some() {
+    let side = gate.balancer().is_some_and(|(_, side)| side.is_some());
+    if found.whole && (side || gate.target_group.is_some()) {
         let message = format!("AWS counts `{metric}` for the whole load balancer only");
-        check.error(&format!("{path}/target-group"), "bad-value", &message, "leave `target-group` out");
+        check.error(path, "bad-value", &message, "leave `target-group`, or the side in `of`, out");
     }
-    if metric == "healthy-hosts" && gate.target_group.is_none() {
-        check.error(path, "missing-key", "hosts are healthy in a target group", "add `target-group: ARN`");
+    if metric == "healthy-hosts" && !side && gate.target_group.is_none() {
+        check.error(
+            path,
+            "missing-key",
+            "hosts are healthy in a target group",
+            "add `target-group: ARN`, or write `of: web.to`",
+        );
     }
     for (key, limit) in [("max", gate.max), ("min", gate.min)] {
         let Some(limit) = limit else { continue };
@@ -102,7 +118,7 @@ fn of_own(check: &mut Check<'_>, path: &str, gate: &CloudwatchGate) {
         }
         Some(_) => expression(check, path, gate),
         None if named.iter().all(|(_, value)| value.is_none()) => {
-            let remedy = "add `metric` and `load-balancer`; or `namespace`, `metric` and `statistic`; or `expression`";
+            let remedy = "add `metric` and `of: web.to`; or `namespace`, `metric` and `statistic`; or `expression`";
             check.error(path, "missing-key", "this gate does not say what it looks at", remedy);
         }
         None => {
