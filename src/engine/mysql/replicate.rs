@@ -20,7 +20,7 @@ use crate::secret;
 use crate::steps::{Description, StepError, new_token};
 use crate::systems::mysql::dial::Target;
 use crate::systems::mysql::dump::{self, Copy};
-use crate::systems::mysql::fence::{self, Open};
+use crate::systems::mysql::fence::{self, Fencing, Open};
 use crate::systems::mysql::gtid::{GtidPosition, GtidSet};
 use crate::systems::mysql::stream::{self, Position};
 use crate::systems::mysql::{Flavour, Session, accounts, catalog, ident, literal, setup};
@@ -387,19 +387,23 @@ impl Replication<'_> {
         let exempt = common::exempt(&cx.plan, &self.0.to);
         let open = remembered::<Open>(state, "replicate", &format!("open_{}", self.0.to));
         let quiet = common::choices(&cx.plan, &self.0.to).superuser;
-        if let Some(open) = &open {
-            let fencing = common::fencing(&cx.plan, &self.0.to, open, &exempt);
-            target.batch("lift the fence", &fencing.lift()).await?;
+        let fencing = open.as_ref().map(|open| common::fencing(&cx.plan, &self.0.to, open, &exempt));
+        // Before anybody else may write: what an application wrote into the copy would go with it.
+        if let Some(sql) = fencing.as_ref().map(Fencing::let_us_write).filter(|sql| !sql.is_empty()) {
+            target.batch("let us write on it", sql).await?;
         }
         if self.0.copy_schema && remembered::<bool>(state, "replicate", "copying").is_some() {
             let empty: Vec<(String, String)> = remembered(state, "replicate", "empty_schemas").unwrap_or_default();
             drop_schemas(&target, &cx.plan.choices.schemas, &empty, quiet).await?;
         }
+        if let Some(fencing) = &fencing {
+            target.batch("lift the fence", &fencing.lift()).await?;
+        }
         let made = remembered::<Vec<String>>(state, "replicate", "accounts").unwrap_or_default();
         accounts::discard(&target, &made, quiet).await?;
         finalize::clear(&source, &common::exempt(&cx.plan, &self.0.from)).await?;
         finalize::clear(&target, &exempt).await?;
-        if open.is_some_and(|open| open.read_only) {
+        if open.as_ref().is_some_and(|open| open.read_only) {
             target.batch("leave it read-only, as it was", "SET GLOBAL read_only = ON").await?;
         }
         Ok(json!({}))

@@ -98,7 +98,7 @@ impl Copy<'_> {
     /// Copies, and gives the position that the copy has. `tell` is told how far it is, and says whether to go on.
     pub async fn run(&self, tell: &(dyn Fn(&Progress) -> bool + Send + Sync)) -> Result<Position> {
         let (dump, client) = programs(self.source.flavour, self.program);
-        let (from, to) = (self.options(self.source)?, self.options(self.target)?);
+        let (from, to) = (Self::options(self.source)?, Self::options(self.target)?);
         let mut reading = Command::new(&dump);
         reading.arg(format!("--defaults-file={}", from.path().display())).args(self.arguments());
         let mut writing = Command::new(&client);
@@ -160,7 +160,7 @@ impl Copy<'_> {
     }
 
     /// A file that only we can read.
-    fn options(&self, database: &Database) -> Result<NamedTempFile> {
+    fn options(database: &Database) -> Result<NamedTempFile> {
         let failed =
             |error: std::io::Error| DriverError::new(&database.name, "write an option file", error, Certainty::NotSent);
         let text = option_file(&database.target()?, &database.spec.tls, database.flavour);

@@ -93,6 +93,15 @@ impl Fencing<'_> {
         }
     }
 
+    /// Lets our own account write again, and nobody else.
+    #[must_use]
+    pub const fn let_us_write(&self) -> &'static str {
+        match (self.mode, self.flavour) {
+            (Fence::ReadOnly, Flavour::Mysql) => "SET GLOBAL super_read_only = OFF;\n",
+            _ => "",
+        }
+    }
+
     /// Ends the sessions of clients and waits until none is left.
     #[must_use]
     pub fn expel(&self, limit_ms: u64) -> String {

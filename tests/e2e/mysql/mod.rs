@@ -10,7 +10,7 @@ mod support;
 /// Transactions a second: as many as a target can follow on a machine that is busy with other tests.
 const RATE: f64 = 150.0;
 
-mod mysql {
+mod of_mysql {
     use pointsman::sandbox::mysql::Mysql;
 
     use super::RATE;
@@ -61,7 +61,7 @@ mod mysql {
     }
 }
 
-mod mariadb {
+mod of_mariadb {
     use pointsman::sandbox::mysql::Mariadb;
 
     use super::RATE;

@@ -41,8 +41,7 @@ impl<const MARIADB: bool> Staged for Family<MARIADB> {
 
 async fn lines(db: &MysqlClient, query: &str) -> Vec<String> {
     let rows = db.query(query).await.unwrap_or_else(|error| panic!("{query}: {error}"));
-    let text =
-        |row: Vec<Option<String>>| row.into_iter().map(|value| value.unwrap_or_default()).collect::<Vec<_>>().join(" ");
+    let text = |row: Vec<Option<String>>| row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join(" ");
     rows.into_iter().map(text).collect()
 }
 
