@@ -13,7 +13,7 @@ use pointsman::systems::comparison::{
 use pointsman::systems::mysql::compare::{Following, PositionBarrier, compare};
 use pointsman::systems::mysql::{Access, Flavour};
 
-use super::support::{database, follow, pair, sql, value};
+use super::pairs::{database, follow, pair, sql, value};
 
 const ZOO: &str = include_str!("zoo.sql");
 

@@ -9,7 +9,7 @@ use pointsman::sandbox::mysql::{Mariadb, Mysql, MysqlClient};
 use pointsman::sandbox::server::{Kind, Server};
 use pointsman::sandbox::{Role, Sandbox};
 
-use super::support::{Settings, database, pair, sql, value};
+use super::pairs::{Settings, database, fingerprint, pair, sql, value};
 
 /// Ids of what is not as it should be, `id@system`.
 fn ids(findings: &[Finding], level: Level) -> BTreeSet<String> {
@@ -28,31 +28,6 @@ async fn gathered<K: Kind>(pair: &Sandbox<K>, role: Role, wanted: Wanted) -> Pre
 
 async fn found<K: Kind>(pair: &Sandbox<K>) -> Vec<Finding> {
     judge(&gathered(pair, Role::Superuser, Wanted::default()).await)
-}
-
-/// What a server would show if anything had been changed.
-async fn fingerprint<K: Kind<Client = MysqlClient>>(server: &Server<K>) -> String {
-    let client = server.connect(Role::Superuser).await.unwrap();
-    let mysql = K::NAME == "MySQL";
-    let (gtids, users) = if mysql {
-        (
-            "SELECT @@GLOBAL.gtid_executed",
-            "SELECT CONCAT_WS('|', User, Host, HEX(authentication_string), account_locked) FROM mysql.user",
-        )
-    } else {
-        ("SELECT @@GLOBAL.gtid_binlog_pos", "SELECT CONCAT_WS('|', User, Host, Priv) FROM mysql.global_priv")
-    };
-    let log = if mysql { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
-    // What the server counts and times by itself says nothing.
-    let variables = "SHOW GLOBAL VARIABLES WHERE Variable_name NOT IN ('timestamp', 'gtid_executed') AND Variable_name NOT LIKE 'rand_seed%'";
-    let objects = "SELECT CONCAT_WS('|', TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, CREATE_TIME) FROM information_schema.TABLES \
-                   WHERE TABLE_SCHEMA NOT IN ('performance_schema', 'information_schema') ORDER BY 1";
-    let xa = "XA RECOVER";
-    let mut lines = Vec::new();
-    for query in [gtids, users, log, variables, objects, xa] {
-        lines.push(format!("{:?}", client.query(query).await.unwrap()));
-    }
-    lines.join("\n")
 }
 
 /// Two servers as the sandbox makes them: nothing fails, and looking changes nothing.

@@ -52,6 +52,31 @@ pub async fn value<K: Kind<Client = MysqlClient>>(server: &Server<K>, query: &st
     client.value(query).await.unwrap().unwrap_or_default()
 }
 
+/// What a server would show if anything had been changed.
+pub async fn fingerprint<K: Kind<Client = MysqlClient>>(server: &Server<K>) -> String {
+    let client = server.connect(Role::Superuser).await.unwrap();
+    let mysql = K::NAME == "MySQL";
+    let (gtids, users) = if mysql {
+        (
+            "SELECT @@GLOBAL.gtid_executed",
+            "SELECT CONCAT_WS('|', User, Host, HEX(authentication_string), account_locked) FROM mysql.user",
+        )
+    } else {
+        ("SELECT @@GLOBAL.gtid_binlog_pos", "SELECT CONCAT_WS('|', User, Host, Priv) FROM mysql.global_priv")
+    };
+    let log = if mysql { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+    // What the server counts and times by itself says nothing.
+    let variables = "SHOW GLOBAL VARIABLES WHERE Variable_name NOT IN ('timestamp', 'gtid_executed') AND Variable_name NOT LIKE 'rand_seed%'";
+    let objects = "SELECT CONCAT_WS('|', TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, CREATE_TIME) FROM information_schema.TABLES \
+                   WHERE TABLE_SCHEMA NOT IN ('performance_schema', 'information_schema') ORDER BY 1";
+    let xa = "XA RECOVER";
+    let mut lines = Vec::new();
+    for query in [gtids, users, log, variables, objects, xa] {
+        lines.push(format!("{:?}", client.query(query).await.unwrap()));
+    }
+    lines.join("\n")
+}
+
 /// Makes one server follow another from its first transaction on.
 pub async fn follow<K: Kind<Client = MysqlClient>>(follower: &Server<K>, leader: &Server<K>) {
     let url = url::Url::parse(&leader.url(Role::Superuser, DATABASE)).unwrap();
