@@ -186,14 +186,13 @@ impl Settling<'_> {
         let sampled = if sampling { &keys[..keys.len().min(SAMPLED)] } else { &[] };
         let passed = AtomicBool::new(false);
         let passing = async {
-            let view = self.behind_barrier(&keys).await;
+            let views = self.behind_barrier(&keys).await;
             passed.store(true, Ordering::SeqCst);
-            view
+            views
         };
         // A read is never given up in the middle: its session would be lost with it.
-        let (b1, between) = futures_util::future::join(passing, self.sample(sampled, &passed)).await;
-        let (b1, between) = (b1?, between?);
-        let a2 = self.rows.read(Seat::Writer, &keys).await?;
+        let (views, between) = futures_util::future::join(passing, self.sample(sampled, &passed)).await;
+        let ((b1, a2), between) = (views?, between?);
         let judge = |key: Key| {
             let round = Round {
                 b0: b0.get(&key),
@@ -209,16 +208,20 @@ impl Settling<'_> {
         Ok(keys.into_iter().map(judge).collect())
     }
 
-    async fn behind_barrier(&self, keys: &[Key]) -> Result<View> {
+    /// What the reader has behind the barrier, and the writer right after that.
+    async fn behind_barrier(&self, keys: &[Key]) -> Result<(View, View)> {
         self.barrier.pass().await?;
-        self.rows.read(Seat::Reader, keys).await
+        Ok((self.rows.read(Seat::Reader, keys).await?, self.rows.read(Seat::Writer, keys).await?))
     }
 
-    /// Reads the writer as fast as it answers, until the barrier was passed.
+    /// Reads the writer as fast as it answers, until the round is over. What was seen later says nothing about it.
     async fn sample(&self, keys: &[Key], passed: &AtomicBool) -> Result<Values> {
         let mut between = Values::new();
         while !keys.is_empty() && !passed.load(Ordering::SeqCst) {
             let view = self.rows.read(Seat::Sampler, keys).await?;
+            if passed.load(Ordering::SeqCst) {
+                break;
+            }
             for key in keys {
                 let value = view.get(key).map(|seen| seen.digest.clone());
                 between.entry(key.clone()).or_default().insert(value);

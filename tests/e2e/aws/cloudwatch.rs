@@ -205,7 +205,7 @@ async fn expired_credentials_hold_and_say_how_to_get_new_ones() {
     scene.run(4).await;
     let held = scene.held();
     assert!(held.contains("gate errors can't be read"), "{held}");
-    assert!(held.contains("refresh them"), "{held}");
+    assert!(held.contains("get new ones, and in that shell `pointsman resume`"), "{held}");
     scene.proxy.heal();
     let id = scene.journal.find(None).unwrap().id;
     scene.must(0, &["resume", &id, "--output", "json"]).await;
