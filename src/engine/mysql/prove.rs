@@ -29,7 +29,11 @@ pub(super) async fn sessions_left(cx: &Context, leaving: &str) -> Outcome<Option
     let session = cx.rig.mysql(leaving).await?;
     let (open, exempt) = (Open::default(), common::exempt(&cx.plan, leaving));
     let fencing = common::fencing(&cx.plan, leaving, &open, &exempt);
-    let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE {}", fencing.clients());
+    // `Connect`: somebody is knocking, and will be told that the account is locked.
+    let sql = format!(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND <> 'Connect' AND {}",
+        fencing.clients()
+    );
     let what = "count the sessions that are left";
     let mut left = session.value(what, &sql).await?.unwrap_or_default();
     if left != "0" {

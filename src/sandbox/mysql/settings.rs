@@ -81,6 +81,8 @@ secure-file-priv = NULL
 gtid-mode = ON
 enforce-gtid-consistency = ON
 innodb-redo-log-capacity = 64M
+# One disk write for several transactions, as their writers have it.
+replica-parallel-workers = 16
 ";
 
 const MARIADB: &str = "\
@@ -88,4 +90,6 @@ character-set-server = utf8mb4
 binlog-format = ROW
 log-slave-updates = ON
 innodb-log-file-size = 64M
+slave-parallel-threads = 16
+slave-parallel-mode = optimistic
 ";
