@@ -10,14 +10,20 @@ RUNBOOK ?= runbooks/rehearsal-postgres.yaml
 # Read by every recipe that starts servers: PG15_BIN, PG18_BIN, PGBOUNCER_NEW, ... for the programs it runs.
 with_servers := set -a; . $(SERVERS_ENV); set +a
 
-.PHONY: help rehearse test bench lint doc pictures ci servers toolchain
+.PHONY: help rehearse rehearse-mysql rehearse-mariadb test bench lint doc pictures ci servers toolchain
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
 
 rehearse: servers toolchain ## take RUNBOOK through a sandbox of real servers under load (ARGS="--keep" leaves it running)
 	@cargo build --locked --profile rehearse --bin pointsman
 	@$(with_servers); $(TARGET_DIR)/rehearse/pointsman rehearse $(RUNBOOK) $(ARGS)
+
+rehearse-mysql: ## the same from MySQL to MySQL
+	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-mysql.yaml
+
+rehearse-mariadb: ## the same from MariaDB to MariaDB
+	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-mariadb.yaml
 
 test: servers toolchain ## all tests, on real servers (ARGS goes to nextest, or to cargo test)
 	@$(with_servers); tools/test.sh $(ARGS)

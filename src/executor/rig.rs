@@ -54,13 +54,22 @@ impl Rig {
 
     /// The session to a MySQL or MariaDB server, in the same way.
     pub async fn mysql(&self, name: &str) -> Result<Arc<mysql::Session>> {
+        self.mysql_kept(name, name.to_owned()).await
+    }
+
+    /// A second session to the same server: for the word that ends what the first one waits for.
+    pub async fn mysql_spare(&self, name: &str) -> Result<Arc<mysql::Session>> {
+        self.mysql_kept(name, format!("{name} (spare)")).await
+    }
+
+    async fn mysql_kept(&self, name: &str, key: String) -> Result<Arc<mysql::Session>> {
         let mut sessions = self.mysql.lock().await;
-        if let Some(session) = sessions.get(name).filter(|session| !session.is_closed()) {
+        if let Some(session) = sessions.get(&key).filter(|session| !session.is_closed()) {
             return Ok(Arc::clone(session));
         }
         let session = Arc::new(self.world.mysql(name)?.connect(mysql::Access::ReadWrite).await?);
         mysql::setup::raise_epoch(&session, &self.run, self.epoch.load(Ordering::SeqCst)).await?;
-        sessions.insert(name.to_owned(), Arc::clone(&session));
+        sessions.insert(key, Arc::clone(&session));
         Ok(session)
     }
 

@@ -20,7 +20,9 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         named => named.to_vec(),
     };
     let rds = |name: &str| world.mysql(name).ok().and_then(|database| database.spec.rds);
-    let (of_source, of_target) = (look(&here, wanted, rds(&replicate.from)), look(&there, wanted, rds(&replicate.to)));
+    let (of_source, mut of_target) =
+        (look(&here, wanted, rds(&replicate.from)), look(&there, wanted, rds(&replicate.to)));
+    own_domain(&target, &of_source, &mut of_target)?;
     let (follow, why) = follow(&source, &target, &here, &there)?;
     let mysql = MysqlChoices {
         follow,
@@ -83,6 +85,21 @@ fn look(identity: &Identity, wanted: Fence, rds: Option<bool>) -> SideChoices {
             new_words: identity.flavour == Flavour::Mysql && identity.version.from(8, 4, 0),
         }),
     }
+}
+
+/// MariaDB: two servers that may both write need domains of their own; the target is given one where it has none.
+fn own_domain(target: &Session, source: &SideChoices, chosen: &mut SideChoices) -> Result<()> {
+    let (Some(here), Some(there)) = (&source.mysql, &mut chosen.mysql) else { return Ok(()) };
+    if target.flavour() == Flavour::Mysql || here.domain != there.domain {
+        return Ok(());
+    }
+    if there.rds {
+        let reason = format!("gtid_domain_id is {} on both servers", here.domain);
+        let hint = "give it another one in its parameter group, and start it again";
+        return Err(refused(target, reason, hint));
+    }
+    there.domain = if there.server_id == here.domain { there.server_id.wrapping_add(1) } else { there.server_id };
+    Ok(())
 }
 
 /// GTIDs where both sides have them; else positions. A mixture can be followed one way only, or not at all.

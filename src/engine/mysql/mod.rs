@@ -2,8 +2,20 @@
 //! neither starts nor stops any replication. What keeps rows from going round in a circle is that each transaction
 //! keeps the id of the server that it was made on, and that only one side is ever open for writes.
 
+mod arm;
 mod choose;
+mod common;
+mod drain;
+mod finalize;
+mod freeze;
+mod lag;
+mod long_transactions;
 mod preflight;
+mod promote;
+mod prove;
+mod replicate;
+mod sequences;
+mod statements;
 mod verify;
 
 use async_trait::async_trait;
@@ -12,22 +24,19 @@ use super::{Engine, Lag, Lines, Oldest, Outcome};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::gates::GateContext;
-use crate::journal::{FailureKind, Move};
+use crate::journal::Move;
 use crate::plan::{Choices, Plan};
 use crate::preflight::Finding;
 use crate::runbook::model::{Promote, Replicate, ReplicationLag, Sql, SqlGate, Verify};
-use crate::steps::{Description, Observation, StepError};
+use crate::steps::{Description, Observation, new_token};
 use crate::systems;
 use crate::systems::comparison::Comparison;
-use crate::systems::mysql::{Flavour, Version};
+use crate::systems::mysql::{Flavour, Session, Version, setup};
 use crate::systems::pair::{Flow, Heading};
+use replicate::Replication;
 
 /// The engine of both flavours.
 pub struct Mysql(pub Flavour);
-
-fn unwritten<T>() -> Outcome<T> {
-    Err(StepError::told(FailureKind::Refused, "cutovers of MySQL are not written yet", None))
-}
 
 #[async_trait]
 impl Engine for Mysql {
@@ -44,80 +53,80 @@ impl Engine for Mysql {
         preflight::findings(plan, accept).await
     }
 
-    fn describe_replicate(&self, _plan: &Plan, _step: &Replicate) -> Description {
-        Description::default()
+    fn describe_replicate(&self, plan: &Plan, step: &Replicate) -> Description {
+        Replication(step).describe(plan)
     }
 
-    async fn replicate(&self, _cx: &Context, _state: &RunState, _of: &Move, _step: &Replicate) -> Outcome {
-        unwritten()
+    async fn replicate(&self, cx: &Context, state: &RunState, of: &Move, step: &Replicate) -> Outcome {
+        Replication(step).apply(cx, state, of).await
     }
 
-    async fn undo_replicate(&self, _cx: &Context, _state: &RunState, _step: &Replicate) -> Outcome {
-        unwritten()
+    async fn undo_replicate(&self, cx: &Context, state: &RunState, step: &Replicate) -> Outcome {
+        Replication(step).undo(cx, state).await
     }
 
-    fn describe_arm(&self, _plan: &Plan, _way: Heading) -> Lines {
-        Vec::new()
+    fn describe_arm(&self, plan: &Plan, way: Heading) -> Lines {
+        arm::describe(plan, way)
     }
 
-    async fn look_before(&self, _cx: &Context, _way: Heading) -> Outcome<()> {
-        unwritten()
+    async fn look_before(&self, cx: &Context, way: Heading) -> Outcome<()> {
+        arm::look_before(cx, way).await
     }
 
-    async fn arm(&self, _cx: &Context, _state: &RunState, _of: &Move) -> Outcome<()> {
-        unwritten()
+    async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
+        arm::arm(cx, state, of).await
     }
 
-    fn describe_stop(&self, _plan: &Plan, _way: Heading, _limit_ms: u64) -> (Lines, Lines) {
-        (Vec::new(), Vec::new())
+    fn describe_stop(&self, plan: &Plan, way: Heading, limit_ms: u64) -> (Lines, Lines) {
+        freeze::describe(plan, way, limit_ms)
     }
 
-    async fn stop_writes(&self, _cx: &Context, _state: &RunState, _of: &Move, _limit_ms: u64) -> Outcome {
-        unwritten()
+    async fn stop_writes(&self, cx: &Context, state: &RunState, of: &Move, limit_ms: u64) -> Outcome {
+        freeze::stop_writes(cx, state, of, limit_ms).await
     }
 
-    async fn thaw(&self, _cx: &Context, _state: &RunState, _of: &Move) -> Outcome<()> {
-        unwritten()
+    async fn thaw(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
+        freeze::thaw(cx, state, of).await
     }
 
-    fn describe_drain(&self, _plan: &Plan, _way: Heading) -> Lines {
-        Vec::new()
+    fn describe_drain(&self, plan: &Plan, way: Heading) -> Lines {
+        drain::describe(plan, way)
     }
 
-    async fn drain(&self, _cx: &Context, _state: &RunState, _of: &Move, _limit_ms: u64) -> Outcome {
-        unwritten()
+    async fn drain(&self, cx: &Context, state: &RunState, of: &Move, limit_ms: u64) -> Outcome {
+        drain::drain(cx, state, of, limit_ms).await
     }
 
-    fn describe_carry(&self, _plan: &Plan, _way: Heading) -> Description {
-        Description::default()
+    fn describe_carry(&self, plan: &Plan, way: Heading) -> Description {
+        sequences::describe(plan, way)
     }
 
-    async fn carry(&self, _cx: &Context, _state: &RunState, _of: &Move) -> Outcome {
-        unwritten()
+    async fn carry(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome {
+        sequences::carry(cx, state, of).await
     }
 
-    fn describe_promote(&self, _plan: &Plan, _way: Heading, _step: &Promote) -> Lines {
-        Vec::new()
+    fn describe_promote(&self, plan: &Plan, way: Heading, step: &Promote) -> Lines {
+        promote::describe(plan, way, step)
     }
 
-    async fn promote(&self, _cx: &Context, _state: &RunState, _of: &Move, _step: &Promote) -> Outcome {
-        unwritten()
+    async fn promote(&self, cx: &Context, state: &RunState, of: &Move, step: &Promote) -> Outcome {
+        promote::promote(cx, state, of, step).await
     }
 
-    async fn canary(&self, _cx: &Context, _endpoint: &str, _url: &str, _arriving: &str) -> Outcome<()> {
-        unwritten()
+    async fn canary(&self, cx: &Context, endpoint: &str, url: &str, arriving: &str) -> Outcome<()> {
+        prove::canary(cx, endpoint, url, arriving).await
     }
 
-    async fn sessions_left(&self, _cx: &Context, _leaving: &str) -> Outcome<Option<String>> {
-        unwritten()
+    async fn sessions_left(&self, cx: &Context, leaving: &str) -> Outcome<Option<String>> {
+        prove::sessions_left(cx, leaving).await
     }
 
-    fn describe_finalize(&self, _plan: &Plan) -> Lines {
-        Vec::new()
+    fn describe_finalize(&self, plan: &Plan) -> Lines {
+        finalize::describe(plan)
     }
 
-    async fn finalize(&self, _cx: &Context) -> Outcome<()> {
-        unwritten()
+    async fn finalize(&self, cx: &Context) -> Outcome<()> {
+        finalize::finalize(cx).await
     }
 
     async fn verify(&self, cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {
@@ -128,39 +137,45 @@ impl Engine for Mysql {
         verify::compare_now(plan).await
     }
 
-    async fn beat(&self, _cx: &Context, _heading: Heading) -> Outcome<()> {
-        unwritten()
+    async fn beat(&self, cx: &Context, heading: Heading) -> Outcome<()> {
+        let session = cx.rig.mysql(cx.pair()?.leaving(heading)).await?;
+        let written = setup::write_token(heading, &cx.run, &new_token());
+        setup::send_held(&session, "write a token", (&cx.run, cx.epoch), &written).await?;
+        Ok(())
     }
 
-    async fn lag(&self, _gate: &ReplicationLag, _flow: Flow<'_>, _context: &GateContext<'_>) -> systems::Result<Lag> {
-        Ok(Lag::Nothing("not written yet".into()))
+    async fn lag(&self, gate: &ReplicationLag, flow: Flow<'_>, context: &GateContext<'_>) -> systems::Result<Lag> {
+        lag::measure(self.0, gate, flow, context).await
     }
 
-    fn describe_lag(&self, _gate: &ReplicationLag, _flow: Flow<'_>) -> Vec<String> {
-        Vec::new()
+    fn describe_lag(&self, gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
+        lag::describe(self.0, gate, flow)
     }
 
-    async fn oldest_transaction(&self, _system: &str, _context: &GateContext<'_>) -> systems::Result<Oldest> {
-        Ok(Oldest::Hidden("not written yet".into()))
+    async fn oldest_transaction(&self, system: &str, context: &GateContext<'_>) -> systems::Result<Oldest> {
+        let oldest = async |session: &Session| long_transactions::oldest(session).await;
+        context.sessions.mysql.ask(context.world, system, oldest).await
     }
 
     fn describe_oldest_transaction(&self) -> &'static str {
-        ""
+        long_transactions::OLDEST
     }
 
-    async fn ask(&self, _gate: &SqlGate, _context: &GateContext<'_>) -> systems::Result<Option<Option<String>>> {
-        Ok(None)
+    async fn ask(&self, gate: &SqlGate, context: &GateContext<'_>) -> systems::Result<Option<Option<String>>> {
+        let schema = context.world.mysql(&gate.system)?.target()?.schema;
+        let first = async |session: &Session| statements::first(session, schema.as_deref(), &gate.query).await;
+        context.sessions.mysql.ask(context.world, &gate.system, first).await
     }
 
-    fn describe_ask(&self, _gate: &SqlGate) -> Vec<String> {
-        Vec::new()
+    fn describe_ask(&self, gate: &SqlGate) -> Vec<String> {
+        statements::describe_ask(gate)
     }
 
-    async fn observe_statements(&self, _cx: &Context, _step: &Sql) -> Outcome<Observation> {
-        unwritten()
+    async fn observe_statements(&self, cx: &Context, step: &Sql) -> Outcome<Observation> {
+        statements::observe(cx, step).await
     }
 
-    async fn run_statements(&self, _cx: &Context, _step: &Sql, _statements: &[String]) -> Outcome {
-        unwritten()
+    async fn run_statements(&self, cx: &Context, step: &Sql, statements: &[String]) -> Outcome {
+        statements::run(cx, step, statements).await
     }
 }

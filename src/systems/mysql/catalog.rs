@@ -63,7 +63,8 @@ impl Identity {
     pub fn is_administrator(&self) -> bool {
         match self.flavour {
             Flavour::Mysql => {
-                self.may("SUPER") || (self.may("SYSTEM_VARIABLES_ADMIN") && self.may("REPLICATION_SLAVE_ADMIN"))
+                let all = ["SYSTEM_VARIABLES_ADMIN", "REPLICATION_SLAVE_ADMIN", "CONNECTION_ADMIN"];
+                self.may("SUPER") || all.iter().all(|privilege| self.may(privilege))
             }
             Flavour::Mariadb => {
                 self.may("SUPER") || (self.may("READ_ONLY ADMIN") && self.may("REPLICATION SLAVE ADMIN"))
@@ -139,6 +140,17 @@ pub async fn tables(session: &Session, schemas: &[String]) -> Result<Vec<(String
 /// The sequences of these schemas; MariaDB has some.
 pub async fn sequences(session: &Session, schemas: &[String]) -> Result<Vec<(String, String)>> {
     of_type(session, "list the sequences", schemas, "'SEQUENCE'").await
+}
+
+/// Those of these schemas that are there, with the statement that makes each of them, empty.
+pub async fn schemas_there(session: &Session, schemas: &[String]) -> Result<Vec<(String, String)>> {
+    let sql = format!(
+        "SELECT SCHEMA_NAME, CONCAT('CREATE DATABASE IF NOT EXISTS `', REPLACE(SCHEMA_NAME, '`', '``'), \
+         '` CHARACTER SET ', DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME) \
+         FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({}) ORDER BY 1",
+        listed(schemas)
+    );
+    pairs(session, "list the schemas", &sql).await
 }
 
 async fn of_type(session: &Session, what: &str, schemas: &[String], types: &str) -> Result<Vec<(String, String)>> {

@@ -1,13 +1,18 @@
 //! MySQL 8.0 to 9.x and MariaDB 10.6 to 11.x: one driver, since they speak one protocol; where they differ, the
 //! [`Flavour`] decides.
 
+pub mod accounts;
 pub mod catalog;
 pub mod compare;
 pub mod dial;
+pub mod dump;
+pub mod fence;
 pub mod flavour;
 pub mod gtid;
+pub mod probe;
 pub mod session;
 pub mod setup;
+pub mod stream;
 pub mod survey;
 
 pub use flavour::{Flavour, Version};

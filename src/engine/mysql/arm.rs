@@ -1,0 +1,177 @@
+//! Arming the window: the servers are those of the plan, both streams run and carry a token now, both sides have the same
+//! tables, what the fence must restore is known, and the window's statements were tried.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::try_join;
+use serde_json::json;
+
+use super::common;
+use crate::clock;
+use crate::engine::{Lines, Outcome};
+use crate::executor::context::Context;
+use crate::executor::state::RunState;
+use crate::journal::{Durability, FailureKind, Move};
+use crate::plan::Plan;
+use crate::steps::{StepError, new_token};
+use crate::systems::mysql::stream::{self, Stream};
+use crate::systems::mysql::{Flavour, Session, catalog, fence, setup};
+use crate::systems::pair::Heading;
+
+/// How long a token may take through a stream that works.
+const PROOF: Duration = Duration::from_secs(10);
+/// Names in a message; more are counted.
+const SHOWN: usize = 5;
+
+pub(super) fn describe(plan: &Plan, way: Heading) -> Lines {
+    let Some(pair) = &plan.pair else { return Vec::new() };
+    let mut apply = Vec::new();
+    for heading in [Heading::Forth, Heading::Back] {
+        let written = setup::held("RUN", 1, &setup::write_token(heading, "RUN", "TOKEN"));
+        apply.push((pair.leaving(heading).to_owned(), written));
+        apply.push((pair.arriving(heading).to_owned(), stream::seen_token(heading, "TOKEN")));
+    }
+    let leaving = pair.leaving(way);
+    let (open, exempt) = (common::planned_open(), common::exempt(plan, leaving));
+    let trial = setup::held("RUN", 1, &common::fencing(plan, leaving, &open, &exempt).trial());
+    apply.push((leaving.to_owned(), trial));
+    apply
+}
+
+pub(super) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
+    let pair = cx.pair()?;
+    let (leave, arrive) = (cx.rig.mysql(pair.leaving(way)).await?, cx.rig.mysql(pair.arriving(way)).await?);
+    try_join(cx.rig.mysql_spare(pair.leaving(way)), cx.rig.mysql_spare(pair.arriving(way))).await?;
+    same_servers(cx, &leave, &arrive).await?;
+    same_tables(cx, &leave, &arrive).await?;
+    try_join(prove(cx, Heading::Forth), prove(cx, Heading::Back)).await.map(drop)
+}
+
+pub(super) async fn arm(cx: &Context, _state: &RunState, of: &Move) -> Outcome<()> {
+    let pair = cx.pair()?;
+    let leaving = pair.leaving(of.way);
+    let leave = cx.rig.mysql(leaving).await?;
+    let exempt = common::exempt(&cx.plan, leaving);
+    let open = fence::read_open(&leave, &exempt).await?;
+    if open.read_only {
+        let message = format!("{leaving} is read-only already: something else keeps writes out of it");
+        return Err(StepError::told(
+            FailureKind::Refused,
+            message,
+            Some("SET GLOBAL read_only = OFF, if nobody needs it"),
+        ));
+    }
+    cx.note(of, json!({ format!("open_{leaving}"): open }), Durability::Ordered)?;
+    own_domain(cx).await?;
+    let trial = common::fencing(&cx.plan, leaving, &open, &exempt).trial();
+    let results = setup::send_held(&leave, "try the statements of the window", (&cx.run, cx.epoch), &trial).await?;
+    // The first rows count the clients, the second ones are prepared transactions.
+    if results.get(1).is_some_and(|prepared| !prepared.is_empty()) {
+        let message = format!("{leaving} has prepared XA transactions: they may commit whenever they like");
+        let hint = "XA RECOVER lists them: let their owner XA COMMIT or XA ROLLBACK each, then try again";
+        return Err(StepError::told(FailureKind::Refused, message, Some(hint)));
+    }
+    Ok(())
+}
+
+/// MariaDB: what the target writes has a domain of its own; a restart would have forgotten it.
+pub(super) async fn own_domain(cx: &Context) -> Outcome<()> {
+    let target = &cx.pair()?.target;
+    let chosen = common::side(&cx.plan, target);
+    if common::flavour(&cx.plan) == Flavour::Mysql || chosen.rds {
+        return Ok(());
+    }
+    let session = cx.rig.mysql(target).await?;
+    let domain = chosen.domain;
+    let sql = format!("SET GLOBAL gtid_domain_id = {domain};\nSET SESSION gtid_domain_id = {domain};\n");
+    session.batch("give what it writes a domain of its own", &sql).await?;
+    Ok(())
+}
+
+/// The servers that answer now are those of the plan.
+async fn same_servers(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
+    for session in [leave, arrive] {
+        let found = catalog::identity(session).await?.server();
+        let planned = &common::choices(&cx.plan, session.system()).system_identifier;
+        if found != *planned {
+            let message =
+                format!("{} is another server than the one of the plan ({found}, planned {planned})", session.system());
+            return Err(StepError::told(FailureKind::Refused, message, Some("roll back, and make a new plan")));
+        }
+    }
+    Ok(())
+}
+
+/// Changes of the schema go through the streams as well; what differs was made by somebody on one side only.
+async fn same_tables(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
+    let (here, there) = try_join(columns(cx, leave), columns(cx, arrive)).await?;
+    let differs = |table: &&String| here.get(*table) != there.get(*table);
+    let mut tables: Vec<&String> = here.keys().chain(there.keys()).filter(differs).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let more = if tables.len() > SHOWN { format!(" and {} more", tables.len() - SHOWN) } else { String::new() };
+    let names: Vec<&str> = tables.iter().take(SHOWN).map(|name| name.as_str()).collect();
+    let message =
+        format!("{} and {} have other columns in {}{more}", leave.system(), arrive.system(), names.join(", "));
+    let hint =
+        "make both sides the same again, on the side that is written, and continue; or roll back and make a new plan";
+    Err(StepError::told(FailureKind::Refused, message, Some(hint)))
+}
+
+async fn columns(cx: &Context, session: &Session) -> Result<BTreeMap<String, String>, StepError> {
+    let sql = format!(
+        "SELECT CONCAT(c.TABLE_SCHEMA, '.', c.TABLE_NAME), GROUP_CONCAT(CONCAT(c.COLUMN_NAME, ' ', c.DATA_TYPE) \
+         ORDER BY c.ORDINAL_POSITION) FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
+         WHERE t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA IN ({}) GROUP BY 1",
+        catalog::listed(&cx.plan.choices.schemas)
+    );
+    Ok(catalog::pairs(session, "read the columns", &sql).await?.into_iter().collect())
+}
+
+/// A stream carries a token from end to end, now.
+pub(super) async fn prove(cx: &Context, heading: Heading) -> Result<(), StepError> {
+    let pair = cx.pair()?;
+    let (publisher, follower) =
+        (cx.rig.mysql(pair.leaving(heading)).await?, cx.rig.mysql(pair.arriving(heading)).await?);
+    let stream = common::stream(&cx.plan, heading);
+    let what = if heading == Heading::Forth { "replication" } else { "the way back" };
+    let token = new_token();
+    let written = setup::write_token(heading, &cx.run, &token);
+    setup::send_held(&publisher, "write a token", (&cx.run, cx.epoch), &written).await?;
+    let began = clock::monotonic();
+    let seen = stream::seen_token(heading, &token);
+    while follower.value("look for the token", &seen).await?.as_deref() != Some("1") {
+        runs(&follower, &stream, what).await?;
+        if began.elapsed() > PROOF {
+            let message = format!("{what} does not work: a token has not come through within {} s", PROOF.as_secs());
+            let hint = format!("on {}: {}", follower.system(), stream.show());
+            return Err(StepError::told(FailureKind::Refused, message, Some(&hint)));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
+
+/// A stream that is gone or stopped carries nothing: no need to wait. One that is dialling may yet.
+async fn runs(follower: &Session, stream: &Stream, what: &str) -> Result<(), StepError> {
+    let side = follower.system();
+    let Some(state) = stream.state(follower).await? else {
+        let message =
+            format!("{what} does not work: {side} has no replication of the name {}", stream.heading.stream());
+        return Err(StepError::told(
+            FailureKind::Refused,
+            message,
+            Some("somebody dropped it; roll back, and make a new plan"),
+        ));
+    };
+    let Some(trouble) = state.trouble() else { return Ok(()) };
+    if state.errors.is_empty() && state.applies {
+        return Ok(());
+    }
+    let hint = format!("on {side}: {}, then {}", stream.show(), stream.start().trim_end());
+    Err(StepError::told(FailureKind::Refused, format!("{what} does not work: {trouble}"), Some(&hint)))
+}

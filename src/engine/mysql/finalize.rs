@@ -1,0 +1,62 @@
+//! Both streams and everything of ours are dropped. The source stays fenced.
+
+use super::common;
+use crate::engine::{Lines, Outcome};
+use crate::executor::context::Context;
+use crate::plan::Plan;
+use crate::runbook::model::Fence;
+use crate::systems::mysql::{Flavour, Session, accounts, setup};
+use crate::systems::pair::Heading;
+
+pub(super) fn describe(plan: &Plan) -> Lines {
+    let Some(pair) = &plan.pair else { return Vec::new() };
+    let mut lines = Vec::new();
+    for heading in [Heading::Back, Heading::Forth] {
+        let stream = common::stream(plan, heading);
+        lines.push((pair.arriving(heading).to_owned(), format!("{}{}", stream.stop(), stream.forget())));
+    }
+    for side in [&pair.source, &pair.target] {
+        let sealed = is_sealed(plan, side) && *side == pair.source;
+        let (open, shut) = if sealed { (UNSEAL, SEAL) } else { ("", "") };
+        let user = accounts::REPLICATION_USER;
+        lines.push((side.clone(), format!("{open}DROP USER IF EXISTS '{user}'@'%';\n{};\n{shut}", setup::TEARDOWN)));
+    }
+    lines
+}
+
+pub(super) async fn finalize(cx: &Context) -> Outcome<()> {
+    let pair = cx.pair()?.clone();
+    let (source, target) = tokio::try_join!(cx.rig.mysql(&pair.source), cx.rig.mysql(&pair.target))?;
+    common::stream(&cx.plan, Heading::Back).drop(&source).await?;
+    common::stream(&cx.plan, Heading::Forth).drop(&target).await?;
+    for session in [&source, &target] {
+        let sealed = is_sealed(&cx.plan, session.system()) && session.system() == pair.source;
+        if sealed {
+            session.batch("let our own writes in", UNSEAL).await?;
+        }
+        let cleared = clear(session, &common::exempt(&cx.plan, session.system())).await;
+        if sealed {
+            session.batch("fence it again", SEAL).await?;
+        }
+        cleared?;
+    }
+    Ok(())
+}
+
+/// Other accounts but those of administrators are kept out meanwhile, too.
+const UNSEAL: &str = "SET GLOBAL super_read_only = OFF;\n";
+const SEAL: &str = "SET PERSIST super_read_only = ON;\n";
+
+fn is_sealed(plan: &Plan, side: &str) -> bool {
+    common::flavour(plan) == Flavour::Mysql && common::choices(plan, side).fence == Fence::ReadOnly
+}
+
+/// Everything of ours on a server that takes writes of ours; repeatable.
+pub(super) async fn clear(session: &Session, exempt: &[String]) -> Outcome<()> {
+    if setup::is_there(session).await? {
+        accounts::allow_canaries(session, exempt, false).await?;
+    }
+    accounts::drop_replication_user(session).await?;
+    session.batch("drop our schema", setup::TEARDOWN).await?;
+    Ok(())
+}

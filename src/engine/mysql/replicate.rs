@@ -1,0 +1,542 @@
+//! The target follows the source, and the source follows the target: in this order. Our schema on both servers, the
+//! accounts that the target lacks, the fence around the target (nobody but the stream writes there before the switch),
+//! the copy of one consistent snapshot, the stream from exactly its position, and the stream back from where the target
+//! is then. What the target did by itself before (its own transactions) is declared done on the source, so that it does
+//! not come back as something new.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{arm, common, finalize};
+use crate::clock;
+use crate::engine::Outcome;
+use crate::executor::context::{Context, remembered};
+use crate::executor::state::RunState;
+use crate::journal::{Durability, FailureKind, Move};
+use crate::plan::{Follow, Plan};
+use crate::runbook::model::{Replicate, TlsMode};
+use crate::secret;
+use crate::steps::{Description, StepError, new_token};
+use crate::systems::mysql::dial::Target;
+use crate::systems::mysql::dump::{self, Copy};
+use crate::systems::mysql::fence::{self, Fencing, Open};
+use crate::systems::mysql::gtid::{GtidPosition, GtidSet};
+use crate::systems::mysql::stream::{self, Position};
+use crate::systems::mysql::{Flavour, Session, accounts, catalog, ident, literal, setup};
+use crate::systems::pair::Heading;
+
+/// Transactions of the target's own that are declared done on the source in one round trip.
+const DECLARED_AT_ONCE: usize = 500;
+
+/// The step with what only MySQL and MariaDB know of it.
+pub(super) struct Replication<'a>(pub(super) &'a Replicate);
+
+impl Replication<'_> {
+    pub(super) async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome {
+        let began = clock::monotonic();
+        let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
+        arm::own_domain(cx).await?;
+        for session in [&source, &target] {
+            self.claim(cx, session).await?;
+        }
+        let carried = self.accounts(cx, state, of, &source, &target).await?;
+        self.fence_target(cx, state, of, &target).await?;
+        let start = self.copy(cx, state, of, &target).await?;
+        cx.checkpoint()?;
+        self.follow(cx, of, &target, &source, Heading::Forth, &start).await?;
+        arm::prove(cx, Heading::Forth).await?;
+        let here = self.declare_done(cx, of, &source, &target).await?;
+        self.follow(cx, of, &source, &target, Heading::Back, &here).await?;
+        self.seal(cx, &target).await?;
+        arm::prove(cx, Heading::Back).await?;
+        Ok(json!({ "tables": cx.plan.choices.tables.len(), "seconds": began.elapsed().as_secs_f64(),
+                   "summary": carried, "position": start }))
+    }
+
+    /// Our schema, taken for this run.
+    async fn claim(&self, cx: &Context, session: &Session) -> Result<(), StepError> {
+        let servers = [common::side(&cx.plan, &self.0.from).server_id, common::side(&cx.plan, &self.0.to).server_id];
+        if setup::owner(session).await?.as_ref() != Some(&cx.run) {
+            let rds = common::side(&cx.plan, session.system()).rds;
+            let script = setup::script(session.flavour(), servers, rds);
+            session.batch("make our schema", &script).await?;
+        }
+        setup::claim(session, &cx.run, cx.epoch).await?;
+        Ok(())
+    }
+
+    /// Accounts that the target lacks; those that were made are remembered, so that an undo drops no other.
+    async fn accounts(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        source: &Session,
+        target: &Session,
+    ) -> Result<String, StepError> {
+        if remembered::<Position>(state, "replicate", "copied").is_some() {
+            return Ok(String::new());
+        }
+        cx.progress(&of.step, "carrying the accounts over");
+        let exempt = common::exempt(&cx.plan, &self.0.from);
+        accounts::allow_canaries(source, &exempt, true).await?;
+        let before = remembered::<Vec<String>>(state, "replicate", "accounts").unwrap_or_default();
+        if before.is_empty() {
+            let missing = accounts::missing(source, target, &exempt).await?;
+            cx.note(of, json!({ "accounts": missing }), Durability::Synced)?;
+        }
+        let quiet = common::choices(&cx.plan, target.system()).superuser;
+        let carried = accounts::carry(source, target, &exempt, quiet).await?;
+        accounts::allow_canaries(target, &common::exempt(&cx.plan, &self.0.to), true).await?;
+        let left = if carried.left.is_empty() {
+            String::new()
+        } else {
+            format!("; by hand: {}", secret::mask(&carried.left.join("; ")))
+        };
+        Ok(format!("{} accounts made, {} there already{left}", carried.made.len(), carried.there.len()))
+    }
+
+    /// Nobody but the stream writes on the target before the switch. What it was like is remembered first.
+    async fn fence_target(&self, cx: &Context, state: &RunState, of: &Move, target: &Session) -> Result<(), StepError> {
+        let key = format!("open_{}", self.0.to);
+        let exempt = common::exempt(&cx.plan, &self.0.to);
+        let open = match remembered::<Open>(state, "replicate", &key) {
+            Some(open) => open,
+            None => {
+                let open = fence::read_open(target, &exempt).await?;
+                cx.note(of, json!({ key: open }), Durability::Synced)?;
+                open
+            }
+        };
+        let fencing = common::fencing(&cx.plan, &self.0.to, &open, &exempt);
+        let sql = format!("{}{}", fencing.close(), fencing.expel(5000));
+        setup::send_held(target, "fence it until the switch", (&cx.run, cx.epoch), &sql).await?;
+        Ok(())
+    }
+
+    /// With the copy in place, not even we write there any more.
+    async fn seal(&self, cx: &Context, target: &Session) -> Result<(), StepError> {
+        let open = Open::default();
+        let seal = common::fencing(&cx.plan, &self.0.to, &open, &[]).seal();
+        if !seal.is_empty() {
+            setup::send_held(target, "seal it until the switch", (&cx.run, cx.epoch), seal).await?;
+        }
+        Ok(())
+    }
+
+    /// The copy, once: its position is remembered when all of it is loaded.
+    async fn copy(&self, cx: &Context, state: &RunState, of: &Move, target: &Session) -> Result<Position, StepError> {
+        if let Some(start) = remembered::<Position>(state, "replicate", "copied") {
+            return Ok(start);
+        }
+        let schemas = &cx.plan.choices.schemas;
+        self.nothing_in_the_way(cx, state, of, target).await?;
+        let (from, to) = (cx.world.mysql(&self.0.from)?, cx.world.mysql(&self.0.to)?);
+        let copy = Copy {
+            source: &from,
+            target: &to,
+            schemas,
+            with_schema: self.0.copy_schema,
+            follow: common::follow(&cx.plan),
+            quiet: common::choices(&cx.plan, &self.0.to).superuser,
+            program: self.0.dump.as_deref(),
+        };
+        let (began, all) = (clock::monotonic(), cx.plan.choices.tables.len());
+        let told = std::sync::Mutex::new(began);
+        let tell = |progress: &dump::Progress| {
+            let Ok(mut last) = told.lock() else { return true };
+            if last.elapsed() > Duration::from_millis(200) {
+                *last = clock::monotonic();
+                let size = bytesize::ByteSize(progress.bytes).display().iec().to_string();
+                let (table, tables) = (&progress.table, progress.tables);
+                cx.progress(&of.step, &format!("copying: table {tables} of {all} ({table}), {size}"));
+            }
+            began.elapsed() < self.0.timeout.0 && cx.checkpoint().is_ok()
+        };
+        let copied =
+            if schemas.is_empty() { here(cx, &self.0.from).await } else { copy.run(&tell).await.map_err(Into::into) };
+        cx.checkpoint()?;
+        if began.elapsed() > self.0.timeout.0 {
+            let message = format!("the initial copy has not ended within {}", self.0.timeout);
+            return Err(StepError::told(
+                FailureKind::Deadline,
+                message,
+                Some("give `timeout` more, then `pointsman retry`"),
+            ));
+        }
+        let start = self.completed(cx, copied?).await?;
+        self.events_stand_still(cx, target).await?;
+        cx.note(of, json!({ "copied": start }), Durability::Synced)?;
+        Ok(start)
+    }
+
+    /// What is on the target already is nobody's to overwrite.
+    async fn nothing_in_the_way(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        target: &Session,
+    ) -> Result<(), StepError> {
+        if remembered::<bool>(state, "replicate", "copying").is_some() || !self.0.copy_schema {
+            return Ok(());
+        }
+        let there = catalog::tables(target, &cx.plan.choices.schemas).await?;
+        if let Some((schema, table)) = there.first() {
+            let message =
+                format!("{} has tables already, such as {schema}.{table} ({} of them)", self.0.to, there.len());
+            let hint = "drop its schemas if nobody needs them, or say `copy-schema: false`";
+            return Err(StepError::told(FailureKind::Refused, message, Some(hint)));
+        }
+        // An empty schema that is there has to be there after an undo too.
+        let empty = catalog::schemas_there(target, &cx.plan.choices.schemas).await?;
+        cx.note(of, json!({ "copying": true, "empty_schemas": empty }), Durability::Synced)
+    }
+
+    /// MariaDB's dump says file and position; the GTIDs of that place are asked for.
+    async fn completed(&self, cx: &Context, mut start: Position) -> Result<Position, StepError> {
+        if common::flavour(&cx.plan) == Flavour::Mariadb {
+            let source = cx.rig.mysql(&self.0.from).await?;
+            let (file, offset) = (start.file.clone().unwrap_or_default(), start.offset.unwrap_or(4));
+            let sql = format!("SELECT BINLOG_GTID_POS({}, {offset})", literal(&file));
+            start.gtid = source.value("read the position of the copy", &sql).await?;
+        }
+        if start.gtid.is_none() && common::follow(&cx.plan) == Follow::Gtid {
+            return Err(StepError::broken("the copy does not say which transactions it has"));
+        }
+        Ok(start)
+    }
+
+    /// An event that runs on both sides would do everything twice.
+    async fn events_stand_still(&self, cx: &Context, target: &Session) -> Result<(), StepError> {
+        let quiet = common::choices(&cx.plan, &self.0.to).superuser;
+        let events = cx.plan.choices.mysql.iter().flat_map(|chosen| &chosen.events);
+        let word =
+            if target.flavour() == Flavour::Mysql && target.version().from(8, 0, 22) { "REPLICA" } else { "SLAVE" };
+        for (schema, event, definer) in events {
+            let (user, host) = definer.rsplit_once('@').unwrap_or((definer, "%"));
+            let name = format!("{}.{}", ident(schema), ident(event));
+            let sql = format!("ALTER DEFINER = {}@{} EVENT {name} DISABLE ON {word};\n", ident(user), ident(host));
+            let sql =
+                if quiet { format!("SET SESSION sql_log_bin = 0;\n{sql}SET SESSION sql_log_bin = 1;\n") } else { sql };
+            target.batch("let no event run there", &sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a stream, if it isn't there, and starts it. The follower's server dials the other one: this proves that it
+    /// can.
+    async fn follow(
+        &self,
+        cx: &Context,
+        of: &Move,
+        follower: &Session,
+        publisher: &Session,
+        heading: Heading,
+        start: &Position,
+    ) -> Result<(), StepError> {
+        let stream = common::stream(&cx.plan, heading);
+        if let Some(state) = stream.state(follower).await? {
+            if !(state.receives && state.applies) {
+                follower.batch("start replication", &stream.start()).await?;
+            }
+            return self.await_running(cx, follower, &stream).await;
+        }
+        cx.still_mine()?;
+        cx.progress(&of.step, &format!("{} begins to follow {}", follower.system(), publisher.system()));
+        let encrypted = is_encrypted(cx, publisher).await?;
+        let dialled = self.dialled(cx, publisher, encrypted).await?;
+        self.place(follower, heading, start).await?;
+        let schemas: &[String] = if self.0.schemas.is_empty() { &[] } else { &cx.plan.choices.schemas };
+        let create = stream.create(&dialled, encrypted, start);
+        follower.batch("make the stream", &create).await.map_err(|error| {
+            error.with_hint(format!(
+                "{} needs REPLICATION_SLAVE_ADMIN (MariaDB: REPLICATION SLAVE ADMIN), or RDS's procedures",
+                follower.system()
+            ))
+        })?;
+        let filter = stream.filter(schemas, common::accounts_apart(&cx.plan));
+        follower.batch("start replication", &format!("{filter}{}", stream.start())).await?;
+        self.await_running(cx, follower, &stream).await
+    }
+
+    /// Who the follower is for the publisher: the author's account, or one of ours.
+    async fn dialled(&self, cx: &Context, publisher: &Session, encrypted: bool) -> Result<Target, StepError> {
+        let name = publisher.system();
+        let spec = common::spec(&cx.plan, name).ok_or_else(|| StepError::broken("the publisher is not in the plan"))?;
+        let target = crate::systems::mysql::dial::by_other_server(name, spec)?;
+        if spec.replication_url.is_some() {
+            return Ok(target);
+        }
+        let password = accounts::make_replication_user(publisher, &new_token(), encrypted).await?;
+        Ok(accounts::dialled_as_ours(&target, password))
+    }
+
+    /// Tells the follower which transactions it has, where it does not know it by itself.
+    async fn place(&self, follower: &Session, heading: Heading, start: &Position) -> Result<(), StepError> {
+        let Some(gtid) = start.gtid.as_deref().filter(|gtid| !gtid.is_empty()) else { return Ok(()) };
+        match follower.flavour() {
+            Flavour::Mariadb => {
+                let known =
+                    follower.value("read where it is", "SELECT @@GLOBAL.gtid_slave_pos").await?.unwrap_or_default();
+                let unread = |reason: String| StepError::broken(reason);
+                let known = GtidPosition::read(&known).map_err(unread)?;
+                let position = known.overlaid(&GtidPosition::read(gtid).map_err(unread)?);
+                let sql = format!("SET GLOBAL gtid_slave_pos = '{position}'");
+                follower.batch("say where it is", &sql).await?;
+            }
+            Flavour::Mysql if heading == Heading::Forth => {
+                let missing = lacks(follower, gtid).await?;
+                if !missing.is_empty() {
+                    self.purge(follower, &missing).await?;
+                }
+            }
+            // What the source lacks of the target's own was declared done one by one.
+            Flavour::Mysql => {}
+        }
+        Ok(())
+    }
+
+    /// What the copy has is had, though it never came through a stream.
+    async fn purge(&self, follower: &Session, missing: &GtidSet) -> Result<(), StepError> {
+        let sql = format!("SET GLOBAL gtid_purged = '+{missing}'");
+        let Err(error) = follower.batch("say which transactions the copy has", &sql).await else { return Ok(()) };
+        if !error.is_code("1227") && !error.is_code("1621") {
+            return Err(error.into());
+        }
+        for (server, from, to) in missing.intervals() {
+            let sql = format!("CALL mysql.rds_set_external_source_gtid_purged({}, {from}, {to})", literal(server));
+            follower.batch("say which transactions the copy has", &sql).await.map_err(|error| error.with_hint(
+                "RDS has this procedure from 8.0.37 on; else switch gtid_mode off on both servers, so that positions are used",
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Where the stream back begins. With MySQL's GTIDs the source is given everything that the target did by itself, as
+    /// transactions that do nothing; its other replicas get them the same way.
+    async fn declare_done(
+        &self,
+        cx: &Context,
+        of: &Move,
+        source: &Session,
+        target: &Session,
+    ) -> Result<Position, StepError> {
+        let domain = common::side(&cx.plan, &self.0.to).domain;
+        let follow = common::follow(&cx.plan);
+        if source.flavour() == Flavour::Mariadb {
+            let gtid = target.value("read its position", "SELECT @@GLOBAL.gtid_current_pos").await?;
+            let own = target.value("read its position", "SELECT @@GLOBAL.gtid_binlog_pos").await?.unwrap_or_default();
+            let unread = |reason: String| StepError::broken(reason);
+            let own = GtidPosition::read(&own).map_err(unread)?.of_domain(domain);
+            let position = GtidPosition::read(&gtid.unwrap_or_default()).map_err(unread)?.overlaid(&own);
+            return Ok(Position { gtid: Some(position.to_string()), ..Position::default() });
+        }
+        let new_words = common::side(&cx.plan, &self.0.to).new_words;
+        let sql = stream::show_position(Flavour::Mysql, follow, new_words);
+        let rows = target.rows("read its position", sql).await?;
+        let read = |row: &Vec<Option<String>>| stream::read_position(row, Flavour::Mysql, follow, domain);
+        let here =
+            rows.first().and_then(read).ok_or_else(|| StepError::broken("the target does not say its position"))?;
+        let Some(gtid) = here.gtid.as_deref() else { return Ok(here) };
+        // Only its own: what came from the source is there.
+        let uuid = common::choices(&cx.plan, &self.0.to).system_identifier.clone();
+        let own: Vec<String> = lacks(source, gtid).await?.each().filter(|one| one.starts_with(&uuid)).collect();
+        for (n, batch) in own.chunks(DECLARED_AT_ONCE).enumerate() {
+            cx.checkpoint()?;
+            cx.progress(
+                &of.step,
+                &format!("declaring {} of {} transactions of the target done", n * DECLARED_AT_ONCE, own.len()),
+            );
+            let each = batch.iter().map(|one| format!("SET SESSION gtid_next = '{one}';\nBEGIN;\nCOMMIT;\n"));
+            let sql = format!("{}SET SESSION gtid_next = 'AUTOMATIC';\n", each.collect::<String>());
+            source.batch("declare transactions done", &sql).await?;
+        }
+        Ok(here)
+    }
+
+    async fn await_running(&self, cx: &Context, follower: &Session, stream: &stream::Stream) -> Result<(), StepError> {
+        let began = clock::monotonic();
+        loop {
+            let state = stream.state(follower).await?.unwrap_or_default();
+            let Some(trouble) = state.trouble() else { return Ok(()) };
+            let dead = !state.errors.is_empty() && (!state.applies || began.elapsed() > Duration::from_secs(10));
+            if dead || began.elapsed() > Duration::from_secs(60) {
+                let message = format!("{} does not follow: {trouble}", follower.system());
+                let hint = format!("on {}: {}", follower.system(), stream.show());
+                return Err(StepError::told(FailureKind::Refused, message, Some(&hint)));
+            }
+            cx.rest(Duration::from_millis(50)).await?;
+        }
+    }
+
+    pub(super) async fn undo(&self, cx: &Context, state: &RunState) -> Outcome {
+        let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
+        let (here, there) = tokio::try_join!(setup::owner(&source), setup::owner(&target))?;
+        if let Some(other) = here.iter().chain(&there).find(|owner| **owner != cx.run) {
+            // It got no further than asking for both servers: what is there is the other run's.
+            let ours = [(&source, &here), (&target, &there)];
+            for (session, _) in ours.into_iter().filter(|(_, owner)| owner.as_ref() == Some(&cx.run)) {
+                session.batch("drop our schema", setup::TEARDOWN).await?;
+            }
+            return Ok(json!({ "summary": format!("nothing to take back: run {other} has the servers") }));
+        }
+        common::stream(&cx.plan, Heading::Back).drop(&source).await?;
+        common::stream(&cx.plan, Heading::Forth).drop(&target).await?;
+        let exempt = common::exempt(&cx.plan, &self.0.to);
+        let open = remembered::<Open>(state, "replicate", &format!("open_{}", self.0.to));
+        let quiet = common::choices(&cx.plan, &self.0.to).superuser;
+        let fencing = open.as_ref().map(|open| common::fencing(&cx.plan, &self.0.to, open, &exempt));
+        // Before anybody else may write: what an application wrote into the copy would go with it.
+        if let Some(sql) = fencing.as_ref().map(Fencing::let_us_write).filter(|sql| !sql.is_empty()) {
+            target.batch("let us write on it", sql).await?;
+        }
+        if self.0.copy_schema && remembered::<bool>(state, "replicate", "copying").is_some() {
+            let empty: Vec<(String, String)> = remembered(state, "replicate", "empty_schemas").unwrap_or_default();
+            drop_schemas(&target, &cx.plan.choices.schemas, &empty, quiet).await?;
+        }
+        if let Some(fencing) = &fencing {
+            target.batch("lift the fence", &fencing.lift()).await?;
+        }
+        let made = remembered::<Vec<String>>(state, "replicate", "accounts").unwrap_or_default();
+        accounts::discard(&target, &made, quiet).await?;
+        finalize::clear(&source, &common::exempt(&cx.plan, &self.0.from)).await?;
+        finalize::clear(&target, &exempt).await?;
+        if open.as_ref().is_some_and(|open| open.read_only) {
+            target.batch("leave it read-only, as it was", "SET GLOBAL read_only = ON").await?;
+        }
+        Ok(json!({}))
+    }
+}
+
+impl Replication<'_> {
+    pub(super) fn describe(&self, plan: &Plan) -> Description {
+        let (source, target) = (self.0.from.clone(), self.0.to.clone());
+        let flavour = common::flavour(plan);
+        let servers = [common::side(plan, &source).server_id, common::side(plan, &target).server_id];
+        let (open, exempt) = (common::planned_open(), common::exempt(plan, &target));
+        let fencing = common::fencing(plan, &target, &open, &exempt);
+        let script = |side: &str| setup::script(flavour, servers, common::side(plan, side).rds);
+        let mut apply = vec![(source.clone(), script(&source)), (target.clone(), script(&target))];
+        apply.push((target.clone(), "-- CREATE USER and GRANT of each account that is missing here".to_owned()));
+        apply.push((target.clone(), setup::held("RUN", 1, &format!("{}{}", fencing.close(), fencing.expel(5000)))));
+        apply.push((target.clone(), self.command(plan)));
+        let shown = Target {
+            host: "HOST".into(),
+            port: 3306,
+            user: "USER".into(),
+            password: secret::Secret::new("NOT SHOWN"),
+            schema: None,
+        };
+        let start = Position { gtid: Some("POSITION".into()), file: Some("FILE".into()), offset: Some(4) };
+        for heading in [Heading::Forth, Heading::Back] {
+            let stream = common::stream(plan, heading);
+            let follower = plan.pair.as_ref().map(|pair| pair.arriving(heading).to_owned()).unwrap_or_default();
+            let schemas: &[String] = if self.0.schemas.is_empty() { &[] } else { &plan.choices.schemas };
+            let filter = stream.filter(schemas, common::accounts_apart(plan));
+            apply.push((follower, format!("{}{filter}{}", stream.create(&shown, true, &start), stream.start())));
+        }
+        if !fencing.seal().is_empty() {
+            apply.push((target.clone(), fencing.seal().to_owned()));
+        }
+        let mut undo = Vec::new();
+        for heading in [Heading::Back, Heading::Forth] {
+            let stream = common::stream(plan, heading);
+            let follower = plan.pair.as_ref().map(|pair| pair.arriving(heading).to_owned()).unwrap_or_default();
+            undo.push((follower, format!("{}{}", stream.stop(), stream.forget())));
+        }
+        undo.push((target.clone(), fencing.lift().trim_end().to_owned()));
+        if self.0.copy_schema {
+            undo.push((
+                target.clone(),
+                "-- DROP of the schemas and accounts that were made, and of nothing else".into(),
+            ));
+        }
+        undo.extend([(source.clone(), setup::TEARDOWN.to_owned()), (target.clone(), setup::TEARDOWN.to_owned())]);
+        let chosen = plan.choices.mysql.clone().unwrap_or_default();
+        let way = if chosen.follow == Follow::Gtid { "GTIDs" } else { "file and position" };
+        let through = if common::side(plan, &target).rds { ", through RDS's procedures" } else { "" };
+        let summary = format!(
+            "Copy {} tables ({}) from {source} to {target} and follow by {way}{through} ({}); lay the way back; fence {target}",
+            plan.choices.tables.len(),
+            chosen.objects,
+            chosen.why
+        );
+        let clients = Some(format!(
+            "writes on {source} wait for a moment when the copy takes its snapshot; {target} refuses writes until the switch"
+        ));
+        Description { summary, apply, undo, clients }
+    }
+
+    fn command(&self, plan: &Plan) -> String {
+        let world = crate::systems::world::World::new(plan.systems.clone());
+        let (Ok(from), Ok(to)) = (world.mysql(&self.0.from), world.mysql(&self.0.to)) else { return String::new() };
+        let copy = Copy {
+            source: &from,
+            target: &to,
+            schemas: &plan.choices.schemas,
+            with_schema: self.0.copy_schema,
+            follow: common::follow(plan),
+            quiet: true,
+            program: self.0.dump.as_deref(),
+        };
+        let (dump, client) = dump::programs(from.flavour, self.0.dump.as_deref());
+        format!("-- {} {} | {}", dump.display(), copy.arguments().join(" "), client.display())
+    }
+}
+
+/// Drops what the copy made, and makes again the schemas that were there, empty, before it.
+async fn drop_schemas(
+    session: &Session,
+    schemas: &[String],
+    empty: &[(String, String)],
+    quiet: bool,
+) -> Result<(), StepError> {
+    for schema in schemas {
+        let mut sql = format!("DROP DATABASE IF EXISTS {};\n", ident(schema));
+        sql.extend(empty.iter().filter(|(name, _)| name == schema).map(|(_, make)| format!("{make};\n")));
+        let sql =
+            if quiet { format!("SET SESSION sql_log_bin = 0;\n{sql}SET SESSION sql_log_bin = 1;\n") } else { sql };
+        session.batch("drop a schema that was copied", &sql).await?;
+    }
+    Ok(())
+}
+
+/// What a server has not executed of a set.
+async fn lacks(session: &Session, set: &str) -> Result<GtidSet, StepError> {
+    let done = session.value("read what it has executed", "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')").await?;
+    let read = |text: &str| GtidSet::read(text).map_err(StepError::broken);
+    Ok(read(set)?.without(&read(&done.unwrap_or_default())?))
+}
+
+/// Whether a server has TLS, so that the other one asks for it; told by our own session, unless the runbook forbids it.
+async fn is_encrypted(cx: &Context, session: &Session) -> Result<bool, StepError> {
+    let mode = common::spec(&cx.plan, session.system()).map_or(TlsMode::Prefer, |spec| spec.tls.mode);
+    if mode == TlsMode::Disable {
+        return Ok(false);
+    }
+    let rows = session.rows("see whether it has TLS", "SHOW SESSION STATUS LIKE 'Ssl_cipher'").await?;
+    let cipher = rows.first().and_then(|row| row.get(1).cloned().flatten()).unwrap_or_default();
+    Ok(!cipher.is_empty())
+}
+
+/// Where the source is now: there is nothing to copy.
+async fn here(cx: &Context, name: &str) -> Result<Position, StepError> {
+    let session = cx.rig.mysql(name).await?;
+    let new_words = common::side(&cx.plan, name).new_words;
+    let mut position = Position::default();
+    if session.flavour() == Flavour::Mysql && common::follow(&cx.plan) == Follow::Gtid {
+        let gtid = session.value("read its position", "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')").await?;
+        position.gtid = gtid;
+    }
+    let show = if session.flavour() == Flavour::Mariadb || !new_words {
+        "SHOW MASTER STATUS"
+    } else {
+        "SHOW BINARY LOG STATUS"
+    };
+    let row = session.rows("read its position", show).await?.into_iter().next().unwrap_or_default();
+    position.file = row.first().cloned().flatten();
+    position.offset = row.get(1).cloned().flatten().and_then(|value| value.parse().ok());
+    Ok(position)
+}

@@ -1,0 +1,314 @@
+//! The initial copy: the server's own dump program reads one consistent snapshot of the source and says where it is,
+//! its client loads it on the target, and we sit in between: we count, and read the position on the way through.
+//! Passwords go into option files that only we can read; the process list shows none.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::dial::Target;
+use super::stream::Position;
+use super::{Database, Flavour};
+use crate::plan::Follow;
+use crate::runbook::model::{Tls, TlsMode};
+use crate::secret;
+use crate::systems::{Certainty, DriverError, Result};
+
+/// How far the copy is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the dump that were loaded.
+    pub bytes: u64,
+    /// Tables whose rows were begun.
+    pub tables: usize,
+    /// The one under way.
+    pub table: String,
+}
+
+/// What is copied, and how.
+pub struct Copy<'a> {
+    /// From here.
+    pub source: &'a Database,
+    /// To there.
+    pub target: &'a Database,
+    /// These schemas.
+    pub schemas: &'a [String],
+    /// Tables, routines, views, triggers and events too, not only rows.
+    pub with_schema: bool,
+    /// How the stream knows where it is.
+    pub follow: Follow,
+    /// Whether what is loaded stays out of the target's binary log.
+    pub quiet: bool,
+    /// The dump program that the author names.
+    pub program: Option<&'a str>,
+}
+
+/// The dump program and the client that belongs to it.
+#[must_use]
+pub fn programs(flavour: Flavour, named: Option<&str>) -> (PathBuf, PathBuf) {
+    let (variable, dump, client) = match flavour {
+        Flavour::Mysql => ("POINTSMAN_MYSQLDUMP", "mysqldump", "mysql"),
+        Flavour::Mariadb => ("POINTSMAN_MARIADB_DUMP", "mariadb-dump", "mariadb"),
+    };
+    let chosen = named.map(str::to_owned).or_else(|| std::env::var(variable).ok()).unwrap_or_else(|| dump.to_owned());
+    let dump = PathBuf::from(chosen);
+    let beside = dump.parent().filter(|folder| !folder.as_os_str().is_empty()).map(|folder| folder.join(client));
+    (dump, beside.unwrap_or_else(|| PathBuf::from(client)))
+}
+
+impl Copy<'_> {
+    /// The command line of the dump, without what only the option file has.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments: Vec<String> = [
+            "--single-transaction",
+            "--quick",
+            "--hex-blob",
+            "--default-character-set=utf8mb4",
+            "--max-allowed-packet=1G",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        match self.source.flavour {
+            Flavour::Mysql => {
+                let purged = if self.follow == Follow::Gtid { "COMMENTED" } else { "OFF" };
+                arguments.extend([
+                    "--source-data=2".into(),
+                    format!("--set-gtid-purged={purged}"),
+                    "--no-tablespaces".into(),
+                    "--column-statistics=0".into(),
+                ]);
+            }
+            Flavour::Mariadb => arguments.push("--master-data=2".into()),
+        }
+        if self.with_schema {
+            arguments.extend(["--routines", "--events", "--triggers"].map(str::to_owned));
+        } else {
+            arguments.extend(["--no-create-info", "--no-create-db", "--skip-triggers"].map(str::to_owned));
+        }
+        arguments.push("--databases".into());
+        arguments.extend(self.schemas.iter().cloned());
+        arguments
+    }
+
+    /// Copies, and gives the position that the copy has. `tell` is told how far it is, and says whether to go on.
+    pub async fn run(&self, tell: &(dyn Fn(&Progress) -> bool + Send + Sync)) -> Result<Position> {
+        let (dump, client) = programs(self.source.flavour, self.program);
+        let (from, to) = (Self::options(self.source)?, Self::options(self.target)?);
+        let mut reading = Command::new(&dump);
+        reading.arg(format!("--defaults-file={}", from.path().display())).args(self.arguments());
+        let mut writing = Command::new(&client);
+        writing
+            .arg(format!("--defaults-file={}", to.path().display()))
+            .args(["--binary-mode", "--max-allowed-packet=1G"]);
+        let mut reader = spawn(self.source, &dump, reading.stdin(Stdio::null()))?;
+        let mut writer = spawn(self.target, &client, writing.stdin(Stdio::piped()))?;
+        let (position, told) = self.pump(&mut reader, &mut writer, tell).await;
+        drop(writer.stdin.take());
+        if !told {
+            // Interrupted: both are killed when they are dropped.
+            return Err(DriverError::new(&self.target.name, "copy", "it was interrupted", Certainty::Refused));
+        }
+        // The client's end is told first: a dump whose reader is gone only says that its pipe is broken.
+        ended(self.target, "load the copy", &client, writer).await?;
+        ended(self.source, "dump", &dump, reader).await?;
+        let unplaced =
+            || DriverError::new(&self.source.name, "dump", "the dump does not say its position", Certainty::Refused);
+        position.filter(|found| found.file.is_some()).ok_or_else(unplaced)
+    }
+
+    async fn pump(
+        &self,
+        reader: &mut Child,
+        writer: &mut Child,
+        tell: &(dyn Fn(&Progress) -> bool + Send + Sync),
+    ) -> (Option<Position>, bool) {
+        let (Some(stdout), Some(mut stdin)) = (reader.stdout.take(), writer.stdin.take()) else { return (None, true) };
+        let mut lines = BufReader::with_capacity(1 << 20, stdout);
+        let (mut header, mut progress, mut line) = (Header::default(), Progress::default(), Vec::new());
+        let quiet: &[u8] = if self.quiet { b"SET SESSION sql_log_bin = 0;\n" } else { b"" };
+        if stdin.write_all(quiet).await.is_err() {
+            return (None, true);
+        }
+        loop {
+            line.clear();
+            match lines.read_until(b'\n', &mut line).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => progress.bytes += length as u64,
+            }
+            header.look(&line);
+            if line.starts_with(b"SET @@SESSION.SQL_LOG_BIN") {
+                continue;
+            }
+            if let Some(table) = table_begun(&line) {
+                progress.table = table;
+                progress.tables += 1;
+            }
+            if !tell(&progress) {
+                return (None, false);
+            }
+            if stdin.write_all(&line).await.is_err() {
+                break;
+            }
+        }
+        drop(stdin.shutdown().await);
+        (Some(header.position), true)
+    }
+
+    /// A file that only we can read.
+    fn options(database: &Database) -> Result<NamedTempFile> {
+        let failed =
+            |error: std::io::Error| DriverError::new(&database.name, "write an option file", error, Certainty::NotSent);
+        let text = option_file(&database.target()?, &database.spec.tls, database.flavour);
+        let mut file = NamedTempFile::with_prefix("pointsman-").map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(failed)?;
+        Ok(file)
+    }
+}
+
+fn option_file(target: &Target, tls: &Tls, flavour: Flavour) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let (host, user, password) = (quoted(&target.host), quoted(&target.user), quoted(target.password.expose()));
+    let mut text =
+        format!("[client]\nprotocol=tcp\nhost={host}\nport={}\nuser={user}\npassword={password}\n", target.port);
+    if flavour == Flavour::Mysql {
+        let mode = match tls.mode {
+            TlsMode::Disable => "DISABLED",
+            TlsMode::Prefer => "PREFERRED",
+            TlsMode::Require => "REQUIRED",
+            TlsMode::VerifyFull => "VERIFY_IDENTITY",
+        };
+        text += &format!("ssl-mode={mode}\nget-server-public-key\n");
+    } else {
+        text += match tls.mode {
+            TlsMode::Disable => "skip-ssl\n",
+            TlsMode::Prefer => "loose-skip-ssl-verify-server-cert\n",
+            TlsMode::Require => "ssl\nloose-skip-ssl-verify-server-cert\n",
+            TlsMode::VerifyFull => "ssl\nssl-verify-server-cert\n",
+        };
+    }
+    if let Some(ca) = tls.ca.as_ref().filter(|_| tls.mode == TlsMode::VerifyFull) {
+        text += &format!("ssl-ca={}\n", quoted(ca));
+    }
+    text
+}
+
+fn spawn(database: &Database, program: &std::path::Path, command: &mut Command) -> Result<Child> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.spawn().map_err(|error| {
+        let reason = format!("{} can't be started: {error}", program.display());
+        DriverError::new(&database.name, "copy", reason, Certainty::NotSent)
+            .with_hint("install the server's client programs here, or name the dump program with `dump` of `replicate`")
+    })
+}
+
+async fn ended(database: &Database, what: &str, program: &std::path::Path, mut child: Child) -> Result<()> {
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        drop(stderr.read_to_string(&mut said).await);
+    }
+    let failed = |reason: String| DriverError::new(&database.name, what, reason, Certainty::Refused);
+    let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
+    if status.success() {
+        return Ok(());
+    }
+    let lines: Vec<&str> = said.trim().lines().filter(|line| !line.to_ascii_lowercase().contains("warning")).collect();
+    let words = secret::mask(&lines[lines.len().saturating_sub(3)..].join(" / "));
+    Err(failed(format!("{}: {status}: {words}", program.display())))
+}
+
+/// What the beginning of a dump says of its position.
+#[derive(Default)]
+struct Header {
+    position: Position,
+    /// The set of GTIDs goes on in the next line.
+    within: bool,
+    done: bool,
+}
+
+impl Header {
+    fn look(&mut self, line: &[u8]) {
+        if self.done || line.len() > 64 * 1024 {
+            return;
+        }
+        let text = String::from_utf8_lossy(line);
+        if self.within {
+            self.set(&text);
+        } else if let Some((_, rest)) = text.split_once("GTID_PURGED=") {
+            self.position.gtid = Some(String::new());
+            self.within = true;
+            // Such as `/*!80000 '+'*/ 'uuid:1-5'`, or `'+uuid:1-5'`.
+            let rest = rest.rsplit_once("*/ '").map_or(rest, |(_, rest)| rest);
+            self.set(rest.trim_start_matches(['\'', '+']));
+        } else if let (Some(file), Some(offset)) = (after(&text, "_LOG_FILE='"), after(&text, "_LOG_POS=")) {
+            self.position.file = Some(file);
+            self.position.offset = offset.parse().ok();
+        } else if text.starts_with("CREATE DATABASE") || text.starts_with("USE ") {
+            self.done = self.position.file.is_some();
+        }
+    }
+
+    fn set(&mut self, text: &str) {
+        let end = text.find('\'');
+        if let Some(gtid) = &mut self.position.gtid {
+            gtid.push_str(text[..end.unwrap_or(text.len())].trim());
+        }
+        self.within = end.is_none();
+    }
+}
+
+fn after(text: &str, key: &str) -> Option<String> {
+    let (_, rest) = text.split_once(key)?;
+    let end = rest.find(['\'', ';', ',']).unwrap_or(rest.trim_end().len());
+    Some(rest[..end].to_owned())
+}
+
+fn table_begun(line: &[u8]) -> Option<String> {
+    let rest = line.strip_prefix(b"-- Dumping data for table `")?;
+    Some(String::from_utf8_lossy(rest).trim_end().trim_end_matches('`').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn position(text: &str) -> Position {
+        let mut header = Header::default();
+        text.split_inclusive('\n').for_each(|line| header.look(line.as_bytes()));
+        header.position
+    }
+
+    #[test]
+    fn reads_the_position_of_either_dump() {
+        let mysql = "SET @@SESSION.SQL_LOG_BIN= 0;\n/* SET @@GLOBAL.GTID_PURGED='+aa:1-5,\nbb:1-2';*/\n\
+                     -- CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='bin.000001', SOURCE_LOG_POS=10911;\nUSE `app`;\n";
+        let found = position(mysql);
+        assert_eq!((found.gtid.as_deref(), found.file.as_deref()), (Some("aa:1-5,bb:1-2"), Some("bin.000001")));
+        assert_eq!(found.offset, Some(10_911));
+        let older = "SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'aa:1-5';\n";
+        assert_eq!(position(older).gtid.as_deref(), Some("aa:1-5"));
+        let mariadb = "-- CHANGE MASTER TO MASTER_USE_GTID=slave_pos;\n\
+                       -- CHANGE MASTER TO MASTER_LOG_FILE='bin.000001', MASTER_LOG_POS=9592;\nUSE `app`;\n";
+        assert_eq!(position(mariadb).offset, Some(9592));
+        assert_eq!(table_begun(b"-- Dumping data for table `t`\n").as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn the_password_stands_in_the_option_file_only() {
+        let target =
+            Target { host: "h".into(), port: 1, user: "u".into(), password: Secret::new("a\"b\\c"), schema: None };
+        let text = option_file(&target, &Tls { mode: TlsMode::Require, ca: None }, Flavour::Mysql);
+        assert!(text.contains("password=\"a\\\"b\\\\c\"") && text.contains("ssl-mode=REQUIRED"), "{text}");
+    }
+
+    #[test]
+    fn the_client_lies_beside_the_dump() {
+        let (dump, client) = programs(Flavour::Mariadb, Some("/opt/x/mariadb-dump"));
+        assert_eq!((dump.to_str(), client.to_str()), (Some("/opt/x/mariadb-dump"), Some("/opt/x/mariadb")));
+    }
+}
