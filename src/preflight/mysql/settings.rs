@@ -226,20 +226,16 @@ fn scheduler(input: &PreflightInput) -> Finding {
     let check = Check {
         id: "event-scheduler",
         system: &side.system,
-        why: "A scheduler that runs on the target starts an event as soon as the copy has made it, and its writes collide \
-              with what is carried.",
+        why: "An event is switched on where writes go, and runs there only if that server's scheduler does.",
     };
-    let read = format!("event_scheduler is {}.", side.variable("event_scheduler").unwrap_or("unknown"));
-    if !side.is_on("event_scheduler") {
-        return check.pass("the target's event scheduler rests", read);
+    let of = |side: &Survey| side.variable("event_scheduler").unwrap_or("unknown").to_owned();
+    let read = format!("event_scheduler is {} on the source and {} on the target.", of(&input.source), of(side));
+    let event = crate::systems::mysql::survey::ProgramKind::Event;
+    let wanted = input.source.is_on("event_scheduler") && input.source.programs.iter().any(|one| one.kind == event);
+    if !wanted || side.is_on("event_scheduler") {
+        return check.pass("events that run on the source can run on the target", read);
     }
-    let has_events =
-        input.source.programs.iter().any(|one| one.kind == crate::systems::mysql::survey::ProgramKind::Event);
-    if !has_events {
-        return check
-            .pass("the target's event scheduler has nothing to do", format!("{read} The source has no event."));
-    }
-    check.warn("the target's event scheduler runs", read, change(side, "event_scheduler", "OFF"))
+    check.warn("events would not run after the switch", read, change(side, "event_scheduler", "ON"))
 }
 
 fn read_only(side: &Survey, input: &PreflightInput) -> Finding {
@@ -328,17 +324,19 @@ mod tests {
     }
 
     #[test]
-    fn a_scheduler_with_events_must_rest_on_the_target() {
-        let with = |value: &'static str, events| {
+    fn events_of_the_source_need_a_scheduler_on_the_target() {
+        let with = |source: &'static str, target: &'static str, events| {
             judged("event-scheduler", "target", move |input| {
                 if events {
                     input.source.programs = vec![Program { kind: ProgramKind::Event, ..Program::default() }];
                 }
-                set(&mut input.target, "event_scheduler", value);
+                set(&mut input.source, "event_scheduler", source);
+                set(&mut input.target, "event_scheduler", target);
             })
             .level
         };
-        assert_eq!([with("ON", true), with("ON", false), with("OFF", true)], [Level::Warn, Level::Pass, Level::Pass]);
+        assert_eq!([with("ON", "OFF", true), with("ON", "ON", true)], [Level::Warn, Level::Pass]);
+        assert_eq!([with("ON", "OFF", false), with("OFF", "OFF", true)], [Level::Pass, Level::Pass]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use pointsman::systems::comparison::{
 use pointsman::systems::mysql::compare::{Following, PositionBarrier, compare};
 use pointsman::systems::mysql::{Access, Flavour};
 
-use super::pairs::{database, follow, pair, sql, value};
+use super::pairs::{Settings, database, follow, pair, sql, value};
 
 const ZOO: &str = include_str!("zoo.sql");
 
@@ -274,4 +274,42 @@ async fn mysql_writers_at_full_speed_are_no_alarm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mariadb_writers_at_full_speed_are_no_alarm() {
     writers_at_full_speed::<Mariadb>().await;
+}
+
+/// Without GTIDs the barrier is a file and a position.
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_file_and_position_are_a_barrier_too() {
+    const OFF: Settings = &[("gtid-mode", "OFF"), ("enforce-gtid-consistency", "OFF")];
+    let pair = pair::<Mysql>(OFF, OFF).await;
+    let url = url::Url::parse(&pair.source.url(Role::Superuser, "shop")).unwrap();
+    let (port, user, password) = (pair.source.port(), url.username(), url.password().unwrap());
+    let log = "binlog.000001";
+    sql(
+        &pair.target,
+        &format!(
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = '{user}', \
+             SOURCE_PASSWORD = '{password}', SOURCE_LOG_FILE = '{log}', SOURCE_LOG_POS = 4, GET_SOURCE_PUBLIC_KEY = 1 \
+             FOR CHANNEL 'pointsman_forward'; START REPLICA"
+        ),
+    )
+    .await;
+    let open = async |name: &str, server: &Server<Mysql>| {
+        database(name, server, Role::Superuser).connect(Access::ReadOnly).await.unwrap()
+    };
+    let barrier = PositionBarrier {
+        writer: open("source", &pair.source).await,
+        reader: tokio::sync::Mutex::new(open("target", &pair.target).await),
+        following: Following::File { channel: "pointsman_forward".into() },
+        timeout: Duration::from_secs(20),
+    };
+    for n in 0..20 {
+        sql(&pair.source, &format!("INSERT INTO shop.probe (token, side) VALUES ('p{n}', 'x')")).await;
+        barrier.pass().await.unwrap();
+        assert_eq!(value(&pair.target, &format!("SELECT COUNT(*) FROM shop.probe WHERE token = 'p{n}'")).await, "1");
+    }
+    sql(&pair.target, "STOP REPLICA").await;
+    sql(&pair.source, "INSERT INTO shop.probe (token, side) VALUES ('late', 'x')").await;
+    let refused = barrier.pass().await.unwrap_err();
+    assert!(refused.reason.contains("nothing is applied there"), "{refused}");
+    pair.stop().await;
 }

@@ -98,7 +98,7 @@ const TARGET: Settings = &[
     ("group-concat-max-len", "4096"),
     ("replicate-ignore-db", "audit"),
     ("default-time-zone", "+09:00"),
-    ("event-scheduler", "ON"),
+    ("event-scheduler", "OFF"),
 ];
 
 /// What fails whatever the server is.
@@ -121,7 +121,6 @@ const WARNINGS: &[&str] = &[
     "durability@target",
     "errant-gtids@target",
     "event-scheduler@target",
-    "events@source",
     "long-transactions@source",
     "max-connections@target",
     "primary-keys@source",
