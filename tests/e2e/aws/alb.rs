@@ -332,7 +332,10 @@ async fn killed_behind_every_entry_it_ends_the_same() {
             assert!(seq > 10, "it was never killed");
             return;
         }
-        scene.must(0, &["resume", "--output", "json"]).await;
+        // Behind the last entry there is nothing to go on with.
+        if scene.state().outcome.is_none() {
+            scene.must(0, &["resume", "--output", "json"]).await;
+        }
         assert_eq!(both(&scene).await, [all_new(), all_new()], "killed behind entry {seq}");
         scene.must(5, &["rollback", "--output", "json"]).await;
         assert_eq!(both(&scene).await, [original(), original()], "killed behind entry {seq}");
