@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod pairs;
 mod preflight;
+mod rds;
 mod sandbox;
 mod support;
 
