@@ -185,7 +185,7 @@ fn sequence_values(messages: &[SimpleQueryMessage]) -> Vec<SequenceValue> {
 }
 
 /// Takes the time of each part.
-struct Watch {
+pub struct Watch {
     from: jiff::Timestamp,
     began: Instant,
     last: Instant,
@@ -193,18 +193,18 @@ struct Watch {
 }
 
 impl Watch {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let now = clock::monotonic();
         Self { from: clock::now(), began: now, last: now, parts: Vec::new() }
     }
 
-    fn part(&mut self, name: &str) {
+    pub fn part(&mut self, name: &str) {
         let now = clock::monotonic();
         self.parts.push((name.to_owned(), now.duration_since(self.last).as_secs_f64() * 1000.0));
         self.last = now;
     }
 
-    fn end(self) -> (Cutover, jiff::Timestamp, jiff::Timestamp) {
+    pub fn end(self) -> (Cutover, jiff::Timestamp, jiff::Timestamp) {
         let paused_ms = self.last.duration_since(self.began).as_secs_f64() * 1000.0;
         (Cutover { paused_ms, parts: self.parts, ..Cutover::default() }, self.from, clock::now())
     }

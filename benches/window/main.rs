@@ -2,13 +2,14 @@
 //! milliseconds go. Then the same over a network of 20 ms, the start-up time, and the memory.
 //!
 //! ```text
-//! cargo bench --bench window -- [--rounds 15] [--only 15-18 | 17-18 | network | program] [--against PROGRAM]
+//! cargo bench --bench window -- [--rounds 15] [--only 15-18 | 17-18 | mysql | network | program] [--against PROGRAM]
 //! ```
 //!
 //! `--against` takes another build of the program through the same rounds, to compare the two.
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
 
 mod hand;
+mod mysql;
 mod ours;
 mod program;
 mod site;
@@ -76,10 +77,26 @@ async fn measure(options: &Options) -> Result<bool> {
             println!("\n== {}: {} rounds, ours and hand-made by turns ==", site.title(), options.rounds);
             program::show_load();
             let rounds = alternate(&site, &Routes::direct(&site), options, options.rounds, &mut memory).await?;
-            good &= table::pair(&rounds, ratio_max);
-            good &= program::start_up(Some(site.journal()))?;
+            good &= table::pair(&rounds, ratio_max, 0);
+            good &= program::start_up(Some(site.folder.path().join("journal.db")))?;
             site.stop().await;
         }
+    }
+    if options.wants("mysql") {
+        let site = mysql::Site::start().await?;
+        println!("\n== {}: {} rounds, ours and hand-made by turns ==", site.title(), options.rounds);
+        program::show_load();
+        let mut rounds = Rounds::default();
+        for round in 1..=options.rounds {
+            let (forth, back) = ours::round(&site, POINTSMAN, &mut memory).await?;
+            let hand = mysql::by_hand(&site).await?;
+            println!("round {round:>2}: ours {} | back {} | hand-made {}", forth.brief(), back.brief(), hand.brief());
+            rounds.forth.push(forth);
+            rounds.back.push(back);
+            rounds.hand.push(hand);
+        }
+        good &= table::pair(&rounds, 1.5, site::LOAD.0 as u64);
+        site.stop().await;
     }
     if options.wants("network") {
         network(options, &mut memory).await?;
@@ -111,11 +128,11 @@ async fn alternate(
 ) -> Result<Rounds> {
     let mut all = Rounds::default();
     for round in 1..=rounds {
-        let (forth, back) = ours::round(site, routes, POINTSMAN, memory).await?;
+        let (forth, back) = ours::round(&(site, routes), POINTSMAN, memory).await?;
         let hand = hand::round(site, routes).await?;
         println!("round {round:>2}: ours {} | back {} | hand-made {}", forth.brief(), back.brief(), hand.brief());
         if let Some(other) = &options.against {
-            let (forth, back) = ours::round(site, routes, other, &mut program::Memory::default()).await?;
+            let (forth, back) = ours::round(&(site, routes), other, &mut program::Memory::default()).await?;
             println!("          other {} | back {}", forth.brief(), back.brief());
             all.other_forth.push(forth);
             all.other_back.push(back);

@@ -6,13 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pointsman::journal::{Act, Entry, Event, Journal, Word};
 use pointsman::sandbox::ledger::Ledger;
-use pointsman::sandbox::{DATABASE, Role, connect};
 use pointsman::systems::pair::Heading;
 use tokio::process::{Child, Command};
 
 use crate::Result;
 use crate::program::Memory;
-use crate::site::{Routes, Site};
+use crate::site::Place;
 use crate::stats::Cutover;
 
 /// Under load before and after each window.
@@ -22,13 +21,13 @@ const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// There and back.
-pub async fn round(site: &Site, routes: &Routes, program: &str, memory: &mut Memory) -> Result<(Cutover, Cutover)> {
+pub async fn round(site: &impl Place, program: &str, memory: &mut Memory) -> Result<(Cutover, Cutover)> {
     site.empty_ledger().await?;
     let journal = Journal::open(&site.journal())?;
     let earlier = journal.runs()?.len();
     let workload = site.load()?;
     tokio::time::sleep(SETTLE).await;
-    let mut child = start(site, routes, program)?;
+    let mut child = start(site, program)?;
     let run = until_it_asks(&journal, earlier, &mut child, memory).await?;
     tokio::time::sleep(SETTLE).await;
     journal.say(&run, &Word::Rollback { to: None }, "bench", Some("the way back"))?;
@@ -47,20 +46,18 @@ pub async fn round(site: &Site, routes: &Routes, program: &str, memory: &mut Mem
     let entries = journal.entries(&run, 0)?;
     let forth = cutover(&entries, Heading::Forth, &ledger)?;
     let mut back = cutover(&entries, Heading::Back, &ledger)?;
-    let source = connect(&site.sandbox.source.url(Role::Superuser, DATABASE)).await?;
-    let audit = ledger.audit(&source).await?;
-    back.lost = audit.lost.len() + audit.duplicated.len() + audit.sequence_anomalies.len();
+    back.lost = site.lost(&ledger).await?;
     Ok((forth, back))
 }
 
-fn start(site: &Site, routes: &Routes, program: &str) -> Result<Child> {
-    let log = std::fs::File::create(site.folder.path().join("run.log"))?;
+fn start(site: &impl Place, program: &str) -> Result<Child> {
+    let log = std::fs::File::create(site.folder().join("run.log"))?;
     let child = Command::new(program)
         .arg("run")
         .arg(site.runbook()?)
         .arg("--state")
         .arg(site.journal())
-        .envs(site.env(routes)?)
+        .envs(site.env()?)
         .stdin(Stdio::null())
         .stdout(Stdio::from(log.try_clone()?))
         .stderr(Stdio::from(log))

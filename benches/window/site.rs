@@ -1,8 +1,9 @@
 //! The sandbox that both kinds of cutover work on, by turns.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use pointsman::sandbox::ledger::{Audit, Ledger};
 use pointsman::sandbox::pgbouncer::Pgbouncer;
 use pointsman::sandbox::workload::Workload;
 use pointsman::sandbox::{Age, DATABASE, Role, Sandbox, SandboxOptions, connect};
@@ -11,7 +12,60 @@ use pointsman::systems::postgres::schema_copy::DumpOptions;
 use crate::{POINTSMAN, Result};
 
 /// Clients that write through the pooler, and their writes a second, together.
-const LOAD: (usize, f64) = (8, 1000.0);
+pub const LOAD: (usize, f64) = (8, 1000.0);
+
+/// What a cutover by the product needs of the sandbox that it works on.
+pub trait Place {
+    /// Runbook and journal.
+    fn folder(&self) -> &Path;
+    /// The runbook of a round.
+    fn runbook(&self) -> Result<PathBuf>;
+    /// Environment of the program.
+    fn env(&self) -> Result<BTreeMap<String, String>>;
+    /// The clients.
+    fn load(&self) -> Result<Workload>;
+    /// What earlier rounds wrote would make each copy longer than the last.
+    async fn empty_ledger(&self) -> Result<()>;
+    /// How many acknowledged writes the source lacks, has twice, or would number again.
+    async fn lost(&self, ledger: &Ledger) -> Result<usize>;
+
+    fn journal(&self) -> PathBuf {
+        self.folder().join("journal.db")
+    }
+}
+
+/// Of an audit, what must be nothing.
+pub fn wrong(audit: &Audit) -> usize {
+    audit.lost.len() + audit.duplicated.len() + audit.sequence_anomalies.len()
+}
+
+/// PostgreSQL, with the ways by which a cutover reaches it.
+impl Place for (&Site, &Routes) {
+    fn folder(&self) -> &Path {
+        self.0.folder.path()
+    }
+
+    fn runbook(&self) -> Result<PathBuf> {
+        self.0.runbook()
+    }
+
+    fn env(&self) -> Result<BTreeMap<String, String>> {
+        self.0.env(self.1)
+    }
+
+    fn load(&self) -> Result<Workload> {
+        self.0.load()
+    }
+
+    async fn empty_ledger(&self) -> Result<()> {
+        self.0.empty_ledger().await
+    }
+
+    async fn lost(&self, ledger: &Ledger) -> Result<usize> {
+        let source = connect(&self.0.sandbox.source.url(Role::Superuser, DATABASE)).await?;
+        Ok(wrong(&ledger.audit(&source).await?))
+    }
+}
 
 /// A running sandbox.
 pub struct Site {
@@ -98,10 +152,6 @@ impl Site {
 
     pub fn dump_options(&self) -> DumpOptions {
         DumpOptions { pg_dump: self.sandbox.env().remove("POINTSMAN_PG_DUMP"), ..DumpOptions::default() }
-    }
-
-    pub fn journal(&self) -> PathBuf {
-        self.folder.path().join("journal.db")
     }
 
     /// The runbook of a round: poolers reach the databases without any proxy.

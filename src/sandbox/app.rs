@@ -6,6 +6,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -21,9 +22,13 @@ use super::{
     shop::{self, Refusal},
     write::{WriteOutcome, WriteRequest, write},
 };
+use crate::clock;
 
 /// The header that says how sure a 5xx is: `failed` or `unknown`.
 pub(crate) const OUTCOME_HEADER: &str = "x-write-outcome";
+
+/// A connection that was used so lately is taken to work; an older one is asked first, as connection pools do.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// How to run the application.
 #[derive(Debug, Clone)]
@@ -84,21 +89,24 @@ async fn whoami(State(app): State<Arc<App>>) -> String {
 struct App {
     options: AppOptions,
     /// Connections that wait for their next use. There are as many as requests were ever under way at once.
-    idle: Mutex<Vec<Box<dyn Shop>>>,
+    idle: Mutex<Vec<(Instant, Box<dyn Shop>)>>,
 }
 
 impl App {
     /// A connection that is not known to be broken.
     async fn connection(&self) -> Result<Box<dyn Shop>, Refusal> {
         loop {
-            let Some(client) = self.idle().pop() else { return shop::open(&self.options.database_url).await };
-            if !client.is_closed() {
+            let Some((since, client)) = self.idle().pop() else {
+                return shop::open(&self.options.database_url).await;
+            };
+            let fresh = !client.is_closed() && since.elapsed() < FRESH;
+            if fresh || client.run("SELECT 1").await.is_ok() {
                 return Ok(client);
             }
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Shop>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, Box<dyn Shop>)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,7 +118,7 @@ impl App {
         let outcome = write(&*client, request, &self.options.name).await;
         // A connection is used again only after a good end. One whose request was given up goes away with it.
         match outcome {
-            WriteOutcome::Acknowledged => self.idle().push(client),
+            WriteOutcome::Acknowledged => self.idle().push((clock::monotonic(), client)),
             // What happened to this one has most likely happened to the others, so that they would fail too.
             _ => self.idle().clear(),
         }

@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod failures;
 mod pairs;
 mod preflight;
 mod rds;
