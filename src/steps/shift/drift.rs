@@ -17,8 +17,9 @@ pub struct Left {
     there: Option<Value>,
     /// A state that was about to be written: each of its parts may or may not be there.
     wanted: Option<Value>,
-    /// Going back: what was there before the first write is fine too.
-    original: Option<Value>,
+    /// Going back: what was there before the first write is fine too, and what a later shift of the same traffic has
+    /// put back, which a person may have adopted.
+    original: Vec<Value>,
     /// Whether nothing was left yet, so that the plan says what is to be there.
     by_plan: bool,
 }
@@ -48,7 +49,8 @@ impl Left {
         let by_plan = there.is_none();
         let there = there.or_else(|| traffic.planned());
         let wanted = note(state, of, "wanted_there").filter(|wanted: &Value| !wanted.is_null());
-        let original = if of.act == Act::Undo { note(state, of, "original") } else { None };
+        let own = note(state, of, "original");
+        let original = own.into_iter().chain(later(shift, state, of)).filter(|_| of.act == Act::Undo).collect();
         Self { there, wanted, original, by_plan }
     }
 
@@ -110,7 +112,7 @@ impl Left {
         let Some(there) = &self.there else { return Ok(Vec::new()) };
         let left = traffic.parts(there)?;
         let mut fine = left.clone();
-        for other in [&self.wanted, &self.original].into_iter().flatten() {
+        for other in self.wanted.iter().chain(&self.original) {
             fine.extend(traffic.parts(other)?);
         }
         Ok(compare(&left, &fine, &traffic.parts(now)?))
@@ -161,6 +163,14 @@ fn earlier(shift: &Shift, state: &RunState, of: &Move) -> Option<Value> {
         }
         _ => None,
     })
+}
+
+/// What later shifts of the same traffic found there, and have put back by now.
+fn later(shift: &Shift, state: &RunState, of: &Move) -> Vec<Value> {
+    let Some(position) = state.plan.position(&of.step) else { return Vec::new() };
+    let steps = state.plan.steps.iter().zip(&state.steps).skip(position + 1);
+    let same = steps.filter(|(step, _)| matches!(&step.step, Step::Shift(other) if other.traffic == shift.traffic));
+    same.filter_map(|(_, record)| record.notes.get("original").cloned()).collect()
 }
 
 #[cfg(test)]
