@@ -16,6 +16,11 @@ fn of_application(side: &Survey) -> impl Iterator<Item = &Account> {
         .filter(|account| !account.is_servers_own() && account.name() != side.account.name && account.user != "root")
 }
 
+/// Whether `replicate` makes this account on the target, with its password and grants.
+pub(super) fn is_carried(input: &PreflightInput, name: &str) -> bool {
+    of_application(&input.source).any(|account| !account.locked && account.name() == name)
+}
+
 fn hidden(check: Check<'_>, input: &PreflightInput) -> Option<Finding> {
     let side = input.sides().into_iter().find(|side| side.accounts.is_none())?;
     let mend = vec![format!("GRANT SELECT ON mysql.* TO {}; -- on {}", ours(side), side.system)];

@@ -137,7 +137,10 @@ fn definers(input: &PreflightInput) -> Finding {
         let mend = vec![format!("GRANT SELECT ON mysql.* TO {};", super::mend::ours(&input.target))];
         return check.warn("it is not known whether the definers are there", format!("{}.", names(&needed)), mend);
     };
-    let there = |definer: &String| accounts.iter().any(|account| account.name() == *definer);
+    // One that is carried must not be made beforehand: it would be left without its password.
+    let there = |definer: &String| {
+        accounts.iter().any(|account| account.name() == *definer) || super::accounts::is_carried(input, definer)
+    };
     let missing: Vec<&String> = needed.iter().filter(|definer| !there(definer)).collect();
     if missing.is_empty() {
         return check.pass("every definer is on the target", format!("{}.", names(&needed)));
@@ -270,6 +273,11 @@ mod tests {
         });
         assert_eq!(missing.level, Level::Fail);
         assert!(missing.mend[0].starts_with("CREATE USER 'old dba'@'10.%' ACCOUNT LOCK;"), "{:?}", missing.mend);
+        let carried = judged("definers", "target", |input| {
+            input.source.programs = vec![Program { definer: "shop@%".into(), ..program(ProgramKind::Event) }];
+            input.source.accounts = Some(vec![account("shop")]);
+        });
+        assert_eq!(carried.level, Level::Pass, "an account that is carried is there in time");
         let invoker = judged("definers", "target", |input| {
             input.source.programs =
                 vec![Program { definer: "x@%".into(), as_definer: false, ..program(ProgramKind::Routine) }];

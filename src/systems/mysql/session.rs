@@ -83,7 +83,8 @@ impl Database {
 
     /// `prefer` takes a server that has no TLS as it is; every other mode but `disable` does not.
     async fn dial(&self) -> Result<Conn> {
-        let (target, tls) = (self.target()?, &self.spec.tls);
+        // Without the schema of the URL: before the copy the target need not have it.
+        let (target, tls) = (Target { schema: None, ..self.target()? }, &self.spec.tls);
         let options = |encrypted| target.options(tls, encrypted).map_err(|reason| self.not_sent("prepare TLS", reason));
         let failed = |error| driver_error(&self.name, "connect", &error, Certainty::NotSent);
         let dialled = Conn::new(options(tls.mode != TlsMode::Disable)?).await;

@@ -5,6 +5,7 @@ mod compare;
 mod failures;
 mod pairs;
 mod preflight;
+mod rds;
 mod sandbox;
 mod support;
 

@@ -1,0 +1,74 @@
+//! The way that RDS allows: the target's master user has no SUPER, and replication is set up, watched and torn down by
+//! procedures of the names and signatures of RDS's, which truly change it.
+
+use pointsman::sandbox::mysql::Mysql;
+use pointsman::sandbox::{DATABASE, Role};
+use tokio::process::Command;
+
+use super::pairs::{pair, sql, value};
+
+const RUNBOOK: &str = r#"version: 1
+name: to-rds
+stage: rehearsal
+systems:
+  source: { mysql: { url: "${env:SOURCE_URL}" } }
+  target: { mysql: { url: "${env:RDS_URL}", exempt-users: [ADMINISTRATOR] } }
+gates:
+  lag: { replication-lag: { max: 1MiB, max-age: 5s, interval: 200ms, for: 500ms, timeout: 60s } }
+steps:
+  - replicate: { from: source, to: target, timeout: 2m }
+  - wait: { gates: [lag], timeout: 2m }
+  - window:
+      budget: 5s
+      steps: [{ freeze: { database: source } }, drain: {}, sequences: {}, { promote: { keep-way-back: true } }, { switch: { endpoints: [] } }]
+  - verify: { compare: checksums }
+  - approve: { message: "Drop the way back?", timeout: 1s }
+  - finalize
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_and_back_by_rds_procedures_without_super() {
+    // What a parameter group must have where triggers or routines are copied.
+    let pair = pair::<Mysql>(&[], &[("log_bin_trust_function_creators", "1")]).await;
+    for statement in include_str!("rds.sql").split("\n//\n") {
+        sql(&pair.target, statement).await;
+    }
+    // RDS lets nobody make what has the privileges of an administrator, and the sample shop's objects do.
+    for object in
+        ["TRIGGER", "VIEW", "PROCEDURE", "EVENT"].into_iter().zip(["note_order", "open_orders", "orders_of", "tidy"])
+    {
+        sql(&pair.source, &format!("DROP {} {DATABASE}.{}", object.0, object.1)).await;
+    }
+    sql(&pair.source, &format!("CREATE TABLE {DATABASE}.moved (id INT PRIMARY KEY)")).await;
+    sql(&pair.source, &format!("INSERT INTO {DATABASE}.moved VALUES (1)")).await;
+    let administrator = url::Url::parse(&pair.target.url(Role::Superuser, "mysql")).unwrap();
+    let file = pair.folder().join("to-rds.yaml");
+    std::fs::write(&file, RUNBOOK.replace("ADMINISTRATOR", administrator.username())).unwrap();
+    let state = pair.folder().join("to-rds.db");
+    let program = async |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        command.envs(pair.env()).env("RDS_URL", format!("mysql://admin:adm@127.0.0.1:{}", pair.target.port()));
+        command.args(words).arg("--state").arg(&state).args(["--output", "plain"]);
+        let output = command.output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), said)
+    };
+    let (code, said) = program(&["run", file.to_str().unwrap(), "--confirm", "to-rds"]).await;
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("window passed: writes go to the target"), "{said}");
+    // The stream is the nameless one, as the procedures make it.
+    let channel =
+        "SELECT COUNT(*) FROM performance_schema.replication_connection_configuration WHERE CHANNEL_NAME = ''";
+    assert_eq!(value(&pair.target, channel).await, "1");
+    sql(&pair.target, &format!("INSERT INTO {DATABASE}.moved VALUES (2)")).await;
+    let (code, said) = program(&["rollback", "--reason", "try the way back"]).await;
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("window passed: writes go to the source"), "{said}");
+    let moved = format!("SELECT GROUP_CONCAT(id ORDER BY id) FROM {DATABASE}.moved");
+    assert_eq!(value(&pair.source, &moved).await, "1,2", "the row that was written on the target came back");
+    assert_eq!(value(&pair.target, channel).await, "0");
+    let left = "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'pointsman'";
+    assert_eq!((value(&pair.source, left).await, value(&pair.target, left).await), ("0".into(), "0".into()));
+    sql(&pair.source, &format!("INSERT INTO {DATABASE}.moved VALUES (3)")).await;
+    pair.stop().await;
+}
