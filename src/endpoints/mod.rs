@@ -155,7 +155,7 @@ pub trait Endpoint: Send + Sync {
 
 /// The endpoint of a plan by its name; nothing is connected yet. The registry.
 pub fn open(world: &World, name: &str) -> Result<Arc<dyn Endpoint>> {
-    match world.get(name) {
+    match world.named(name)?.as_ref() {
         Some(System::Pgbouncer(_)) => Ok(Arc::new(pgbouncer::Pooled::open(name, &world.pgbouncer(name)?)?)),
         Some(System::HaproxyTcp(_)) => Ok(Arc::new(haproxy_tcp::Balanced::open(name, &world.haproxy_tcp(name)?))),
         Some(System::Route53(spec)) => Ok(Arc::new(route53::Record::new(world, name, spec))),

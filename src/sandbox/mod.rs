@@ -150,8 +150,14 @@ impl<K: Kind> Sandbox<K> {
     /// When a program is missing or does not start.
     pub async fn put_aws_before(&mut self) -> Result<(), SandboxError> {
         let apps = (self.app_old.port(), self.app_new.port());
-        self.aws = Some(aws::Front::start(self.folder(), apps, self.source.port()).await?);
+        self.aws = Some(aws::Front::start(self.folder(), apps, self.door_port()).await?);
         Ok(())
+    }
+
+    /// Where the application connects to.
+    fn door_port(&self) -> u16 {
+        let mut doors = self.pgbouncers.iter().map(Pgbouncer::port).chain(self.fronts.iter().map(Haproxy::port));
+        doors.next().unwrap_or_else(|| self.source.port())
     }
 
     /// The address of every load balancer, as `http://127.0.0.1:port`.

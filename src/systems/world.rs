@@ -141,6 +141,16 @@ impl World {
         self.systems.get(name)
     }
 
+    /// The same, with the references in the names that it holds resolved, of an endpoint that only says where the
+    /// database is.
+    pub fn named(&self, name: &str) -> Result<Option<System>> {
+        let Some(mut system) = self.systems.get(name).cloned() else { return Ok(None) };
+        for text in names_in(&mut system) {
+            *text = plain(name, text)?;
+        }
+        Ok(Some(system))
+    }
+
     /// Every system.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &System)> {
         self.systems.iter()
@@ -162,6 +172,25 @@ fn plain(name: &str, text: &str) -> Result<String> {
     resolved
         .map(|resolved| resolved.expose().to_owned())
         .map_err(|error| DriverError::new(name, "resolve its settings", error, Certainty::NotSent))
+}
+
+fn names_in(system: &mut System) -> Vec<&mut String> {
+    match system {
+        System::Route53(spec) => {
+            [&mut spec.zone, &mut spec.record].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
+        }
+        System::SecretsManager(spec) => {
+            [&mut spec.secret].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
+        }
+        System::SsmParameter(spec) => {
+            [&mut spec.parameter].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
+        }
+        System::Ecs(spec) => [&mut spec.cluster].into_iter().chain(&mut spec.service).collect(),
+        System::CloudMap(spec) => {
+            [&mut spec.service, &mut spec.instance].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn haproxy(name: &str, mut spec: Haproxy) -> Result<Haproxy> {

@@ -26,22 +26,23 @@ pub struct Front {
     /// The node that carries its traffic.
     pub plane: Plane,
     zone: String,
+    door: u16,
 }
 
 impl Front {
-    /// Starts it before two application instances, with a secret and a record that lead to the source, which listens on
-    /// this port of 127.0.0.1.
+    /// Starts it before two application instances, with a secret and a record that lead to what the application connects
+    /// to: a port of 127.0.0.1.
     ///
     /// # Errors
     /// When a program is missing or does not start.
-    pub async fn start(root: &Path, apps: (u16, u16), source_port: u16) -> Result<Self, SandboxError> {
+    pub async fn start(root: &Path, apps: (u16, u16), door: u16) -> Result<Self, SandboxError> {
         let cloud = Cloud::start(root).await?;
         let balancer = Balancer::create(&cloud, &NewBalancer::default(), apps.0, apps.1).await?;
         let program = Servers::find().haproxy(Age::New)?.clone();
         let plane = Plane::start(StartPlane::before(&cloud, &balancer, root, program)).await?;
-        create_secret(&cloud, source_port).await?;
+        create_secret(&cloud, door).await?;
         let zone = create_zone(&cloud).await?;
-        Ok(Self { cloud, balancer, plane, zone })
+        Ok(Self { cloud, balancer, plane, zone, door })
     }
 
     /// What a runbook finds in its environment.
@@ -50,7 +51,12 @@ impl Front {
         env.extend(self.balancer.env());
         let urls = self.plane.urls().into_iter();
         env.extend(urls.take(1).map(|url| ("WEB_URL".to_owned(), url)));
-        let named = [("SECRET", SECRET), ("ZONE", &self.zone), ("RECORD", &format!("db.{DOMAIN}"))];
+        let named = [
+            ("SECRET", SECRET),
+            ("ZONE", &self.zone),
+            ("RECORD", &format!("db.{DOMAIN}")),
+            ("DOOR", &format!("127.0.0.1:{}", self.door)),
+        ];
         env.extend(named.map(|(name, value)| (name.to_owned(), value.to_owned())));
         env
     }
@@ -70,14 +76,14 @@ async fn create_secret(cloud: &Cloud, port: u16) -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// A zone with a record that leads to the name of the source.
+/// A zone with a record that leads to the name of the same.
 async fn create_zone(cloud: &Cloud) -> Result<String, SandboxError> {
     let doing = "create a zone";
     let client = aws_sdk_route53::Client::new(&sdk_config(&cloud.ministack()));
     let made =
         client.create_hosted_zone().name(DOMAIN).caller_reference("sandbox").send().await.map_err(failed(doing))?;
     let zone = wanted(doing, made.hosted_zone())?.id().trim_start_matches("/hostedzone/").to_owned();
-    let value = ResourceRecord::builder().value(format!("source.{DOMAIN}")).build().map_err(failed(doing))?;
+    let value = ResourceRecord::builder().value(format!("pool.{DOMAIN}")).build().map_err(failed(doing))?;
     let record = ResourceRecordSet::builder().name(format!("db.{DOMAIN}")).r#type(RrType::Cname).ttl(TTL_SECONDS);
     let record = record.resource_records(value).build().map_err(failed(doing))?;
     let change = Change::builder().action(ChangeAction::Create).resource_record_set(record);

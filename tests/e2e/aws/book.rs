@@ -6,6 +6,8 @@ use super::support::Scene;
 pub struct Book {
     /// More words of the load balancer's system, such as `, stickiness: off`.
     pub alb: &'static str,
+    /// A call without an answer is given up after this long.
+    pub timeout: &'static str,
     /// How long a share stays.
     pub bake: &'static str,
     /// The step's weights.
@@ -24,7 +26,16 @@ pub struct Book {
 
 impl Default for Book {
     fn default() -> Self {
-        Self { alb: "", bake: "100ms", weights: "[25, 100]", shift: "", more_rules: false, gates: "", after: "" }
+        Self {
+            alb: "",
+            timeout: "2s",
+            bake: "100ms",
+            weights: "[25, 100]",
+            shift: "",
+            more_rules: false,
+            gates: "",
+            after: "",
+        }
     }
 }
 
@@ -36,11 +47,12 @@ impl Book {
         let rules: Vec<String> = [&balancer.rule].into_iter().chain(more).map(|arn| format!("\"{arn}\"")).collect();
         let gates = if self.gates.is_empty() { String::new() } else { format!("gates:\n{}", self.gates) };
         format!(
-            "version: 1\nname: weights\nstage: rehearsal\naws: {{ account: \"123456789012\", region: us-east-1, timeout: 2s }}\n\
+            "version: 1\nname: weights\nstage: rehearsal\naws: {{ account: \"123456789012\", region: us-east-1, timeout: {} }}\n\
              systems:\n  web:\n    alb: {{ listeners: [\"{}\"], rules: [{}], from: \"{}\", to: \"{}\", settle: 500ms, \
              health: {{ within: 3s }}, observe: {{ http: {{ url: \"${{env:WEB_URL}}/whoami\", from: old, to: new, \
              rate: 100 }} }}{} }}\n{gates}steps:\n  - shift: {{ traffic: web, weights: {}, bake: {}, min-requests: 30, \
              tolerance: 10, timeout: 20s{} }}\n{}",
+            self.timeout,
             balancer.listener,
             rules.join(", "),
             balancer.from,

@@ -71,3 +71,35 @@ async fn a_rule_that_was_deleted_holds_the_run() {
 fn last(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap()
 }
+
+/// Mode 7: a rule that comes before ours, put there in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_rule_that_takes_the_traffic_away_is_seen() {
+    let scene = Scene::new(NewBalancer::default()).await;
+    scene.book(&Book { weights: "[10, 100]", bake: "3s", ..Book::default() });
+    let _visitors = Visitors::start(&scene.sandbox.plane.urls(), "/whoami", 2, false);
+    let run = scene.start();
+    until("the first share stands", || left_there(&scene) == 2).await;
+    super::warned::steal(&scene).await;
+    let held = ended(run).await;
+    assert_eq!(held.code, 4, "{held:?}\n{}", scene.story());
+    assert!(scene.held().contains("/*") || scene.held().contains("somebody else"), "{}", scene.held());
+}
+
+/// Mode 24: a rollback while the run is held, and once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_shift_can_be_taken_back_with_their_change_said() {
+    let scene = Scene::new(NewBalancer::default()).await;
+    scene.book(&Book { weights: "[10, 100]", bake: "2s", ..Book::default() });
+    let _visitors = Visitors::start(&scene.sandbox.plane.urls(), "/whoami", 2, false);
+    let run = scene.start();
+    until("the first share stands", || left_there(&scene) == 2).await;
+    let request = scene.direct().elb.modify_rule().rule_arn(&scene.sandbox.balancer.rule);
+    request.actions(theirs(&scene, 60, 40)).send().await.unwrap();
+    assert_eq!(ended(run).await.code, 4, "{}", scene.story());
+    // Theirs is not overwritten by going back either, until a person says so.
+    let back = scene.call(&["rollback", "--output", "json"]).await;
+    assert!(matches!(back.code, 4 | 6), "{back:?}\n{}", scene.story());
+    let weights = scene.weights(&scene.sandbox.balancer.rule).await;
+    assert_eq!((weights["old"], weights["new"]), (60, 40), "theirs was overwritten");
+}

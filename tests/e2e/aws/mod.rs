@@ -46,3 +46,4 @@ mod killing;
 mod lost;
 mod meddling;
 mod shift;
+mod warned;

@@ -25,14 +25,14 @@ pub fn all_on(side: &str) -> BTreeMap<String, i32> {
 /// Nobody saw an error.
 pub fn assert_no_errors(seen: &Seen, scene: &Scene) {
     assert!(seen.failed.is_empty(), "{seen:?}\n{}", scene.story());
-    assert!(seen.by.values().sum::<usize>() > 100, "there were no visitors");
+    assert!(seen.by.values().sum::<usize>() > 100, "there were no visitors: {seen:?}");
 }
 
 /// Rests on the emulator for rules and weights, on HAProxy for the traffic.
 #[tokio::test(flavor = "multi_thread")]
 async fn visitors_follow_every_step_over_a_listener_and_two_rules_and_back() {
     let scene = Scene::new(NewBalancer { more_paths: vec!["/static/*".into()], ..NewBalancer::default() }).await;
-    scene.book(&Book { weights: "[10, 50, 100]", more_rules: true, ..Book::default() });
+    scene.book(&Book { weights: "[10, 50, 100]", more_rules: true, timeout: "60s", ..Book::default() });
     let urls = scene.sandbox.plane.urls();
     let (home, api) = (Visitors::start(&urls, "/whoami", 4, false), Visitors::start(&urls, "/api/whoami", 4, false));
     // The first write attaches the new group with no weight.
