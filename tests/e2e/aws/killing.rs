@@ -39,6 +39,7 @@ async fn kill_a_run(first: u64, of: usize) {
         }
         scene.must(5, &["rollback", "--output", "json"]).await;
         assert_eq!(held(&scene).await, pristine, "killed at entry {seq}, {what}\n{}", scene.story());
+        visitors.next(100).await;
         assert_no_errors(&visitors.stop().await, &scene);
         println!("killed at entry {seq}: {what}");
     }
@@ -75,6 +76,7 @@ async fn every_entry_of_a_rollback() {
         let again = scene.call(if number % 2 == 0 { &["resume", "--output", "json"] } else { &words }).await;
         assert_eq!(again.code, 5, "{what}: {again:?}\n{}", scene.story());
         assert_eq!(held(&scene).await, pristine, "killed at {what}\n{}", scene.story());
+        visitors.next(100).await;
         assert_no_errors(&visitors.stop().await, &scene);
     }
 }
