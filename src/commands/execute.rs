@@ -77,9 +77,11 @@ fn is_under_way(journal: &Journal, run: &str, state: &RunState, word: &Word) -> 
     Ok(waits || goes)
 }
 
+/// Refuses to resume a run that has ended. One whose executor died between hearing the word rollback and turning back has not.
 fn ended(journal: &Journal, run: &str) -> Result<(), CliError> {
     let state = take::replay(journal, run)?;
-    match state.outcome {
+    let turns_back = journal.words(run)?.iter().any(|spoken| matches!(spoken.word, Word::Rollback { .. }));
+    match state.outcome.filter(|_| !turns_back) {
         Some((outcome, _)) => {
             let finalized = state.plan.point_of_no_return().is_some_and(|at| state.steps[at].forth.is_settled());
             let message = format!("run {run} has ended ({outcome:?})");

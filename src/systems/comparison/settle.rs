@@ -3,9 +3,12 @@
 //! A round for a key: b₀ read on the reader, a₁ on the writer, the barrier, b₁ on the reader, a₂ on the writer.
 //! The barrier was passed after a₁, so the reader shows a state of the writer between a₁ and a₂:
 //! - b₁ is what the writer had at some moment from a₁ to a₂: equal.
-//! - the writer's row is the same version (not only the same value) at a₁ and a₂, and b₁ is something else: different.
-//! - the writer had no row at a₁ and at a₂, and the reader's row of b₁ is the version of b₀: different. A row
+//! - the writer's row is the same version (not only the same value) at a₁ and a₂, no transaction has laid hand on it, and b₁
+//!   is something else: different.
+//! - the writer had no row at a₁ and at a₂, and the reader's row of b₁ is the version of b₀: it looks different. A row
 //!   that the writer made and took away in between would be a new version.
+//! - what only looks different is different when several rounds in a row say the same: a change is sent and applied as soon as
+//!   its commit is in the log, which is before the server that made it shows it. So the reader may be ahead for a moment.
 //! - anything else is open, and tried again, with the writer read all the time while the barrier passes.
 
 use std::collections::{HashMap, HashSet};
@@ -19,7 +22,8 @@ use crate::systems::Result;
 
 /// At most this many keys are read all the time; the others get their chance by trying again.
 const SAMPLED: usize = 200;
-/// A row whose version can't be seen (one without a key, and every row of MySQL): so many rounds must say the same.
+/// Where no version proves it (rows without a key or that a transaction has laid hand on, and every row of MySQL): so many
+/// rounds must say the same.
 const ROUNDS_WITHOUT_VERSION: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -75,7 +79,8 @@ pub struct Found {
 pub struct Seen {
     /// Digest of its columns; of rows without a key, how many are alike.
     pub digest: String,
-    /// Its version, which tells an untouched row from one that was changed and changed back; where the server shows one.
+    /// Its version, which tells an untouched row from one that was changed and changed back; none where the server shows
+    /// none, or where a transaction has begun to change the row.
     pub version: Option<String>,
 }
 
@@ -112,27 +117,15 @@ impl Round<'_> {
             return Verdict::Equal;
         }
         match (self.a1, self.a2, self.b0, self.b1) {
-            (Some(one), Some(two), _, _) if one.version.is_some() => {
-                if one == two {
-                    Verdict::Different
-                } else {
-                    Verdict::Open
-                }
-            }
-            (None, None, Some(before), Some(after)) if after.version.is_some() => {
-                if before == after {
-                    Verdict::Different
-                } else {
-                    Verdict::Open
-                }
-            }
-            _ if a1 == a2 && !self.has_versions() => Verdict::LooksDifferent,
+            (Some(one), Some(two), _, _) => match (&one.version, &two.version) {
+                (Some(first), Some(second)) if first == second => Verdict::Different,
+                (Some(_), Some(_)) => Verdict::Open,
+                _ if a1 == a2 => Verdict::LooksDifferent,
+                _ => Verdict::Open,
+            },
+            (None, None, Some(before), Some(after)) if before == after => Verdict::LooksDifferent,
             _ => Verdict::Open,
         }
-    }
-
-    fn has_versions(&self) -> bool {
-        [self.b0, self.a1, self.b1, self.a2].into_iter().flatten().any(|seen| seen.version.is_some())
     }
 }
 
@@ -270,10 +263,20 @@ mod tests {
 
     #[test]
     fn a_row_that_comes_and_goes_is_not_an_extra_one() {
-        assert_eq!(verdict(row("x", "1"), None, row("x", "1"), None, &[]), Verdict::Different);
+        assert_eq!(verdict(row("x", "1"), None, row("x", "1"), None, &[]), Verdict::LooksDifferent);
         assert_eq!(verdict(row("x", "1"), None, row("x", "2"), None, &[]), Verdict::Open);
         assert_eq!(verdict(None, None, row("x", "2"), None, &[]), Verdict::Open);
         assert_eq!(verdict(row("x", "1"), None, None, None, &[]), Verdict::Equal);
+    }
+
+    #[test]
+    fn a_row_that_a_transaction_has_begun_to_change_may_be_newer_on_the_reader() {
+        let begun = Seen { digest: "x".into(), version: None };
+        let (newer, other) = (Seen { digest: "y".into(), version: None }, Seen { digest: "z".into(), version: None });
+        let judge =
+            |a2: &Seen| Round { b0: None, a1: Some(&begun), b1: Some(&newer), a2: Some(a2), between: None }.verdict();
+        assert_eq!(judge(&begun), Verdict::LooksDifferent);
+        assert_eq!(judge(&other), Verdict::Open);
     }
 
     #[test]

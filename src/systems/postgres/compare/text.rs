@@ -100,8 +100,9 @@ impl<'t> Sql<'t> {
     pub fn rows_by_key(&self, side: Side, keys: &[Key]) -> String {
         let (h, from) = (self.row_hash(), self.from(side));
         if self.keyed() {
+            // `xmax` stands in a row that a transaction has changed, or locked, also before its commit shows.
             return format!(
-                "SELECT {}, {h}, concat_ws('/', tableoid, xmin, ctid) FROM {from} WHERE {}",
+                "SELECT {}, {h}, CASE WHEN xmax = 0 THEN concat_ws('/', tableoid, xmin, ctid) END FROM {from} WHERE {}",
                 self.key_texts(),
                 self.matching(keys)
             );
