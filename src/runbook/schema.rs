@@ -23,9 +23,9 @@ fn inline_rules(schema: &mut Value) {
     let Some(shapes) = schema["$defs"].as_object_mut() else { return };
     for shape in shapes.values_mut() {
         let Some(properties) = shape.get_mut("properties").and_then(Value::as_object_mut) else { continue };
-        if properties.remove("rules").is_some()
-            && let Some(rules) = rules.as_object()
-        {
+        let inline = properties.get("rules").is_some_and(|rules| rules["$ref"] == json!("#/$defs/GateRules"));
+        if inline && let Some(rules) = rules.as_object() {
+            properties.remove("rules");
             properties.extend(rules.clone());
         }
     }

@@ -163,7 +163,7 @@ async fn wrong_names_are_told() {
     for (front, said) in [
         (with(HaproxyTcp { target: names("nosuch"), ..node.spec() }), "no server nosuch"),
         (with(HaproxyTcp { frontend: "nosuch".into(), ..node.spec() }), "no frontend nosuch"),
-        (with(HaproxyTcp { backend: "nosuch".into(), ..node.spec() }), "No such"),
+        (with(HaproxyTcp { backend: "nosuch".into(), ..node.spec() }), "no backend nosuch"),
     ] {
         let error = front.look().await.unwrap_err().to_string();
         assert!(error.contains(said), "{error}");

@@ -201,6 +201,9 @@ impl Front {
             answer.split_once("Name: ").ok_or_else(|| odd(format!("it answered `{}`", answer.trim())))?;
         no_complaint(node, what, before)?;
         let stats = NodeStats::read(&node.socket.address, &self.spec.backend, info).map_err(odd)?;
+        if stats.servers.is_empty() {
+            return Err(odd(format!("HAProxy has no backend {} with servers", self.spec.backend)));
+        }
         if let Some(missing) =
             self.spec.source.iter().chain(&self.spec.target).find(|name| stats.server(name).is_none())
         {

@@ -1,6 +1,8 @@
 //! What goes wrong around a window of MySQL and MariaDB: locks that a freeze waits for, transactions that are open, a
 //! write on the target that nobody was meant to make, a stream that is cut.
 
+use std::time::Duration;
+
 use pointsman::{
     executor::state::Side as Writer,
     sandbox::{
@@ -22,6 +24,13 @@ async fn a_freeze_behind_locked_tables_is_given_up<K: Staged<Client = MysqlClien
     scene.run(4).await;
     let backup = scene.sandbox.source.connect(Role::Superuser).await.unwrap();
     backup.execute("LOCK TABLES order_history READ").await.unwrap();
+    // The freeze waits for who waits for the table; without anybody it has nothing to wait for.
+    let waiting = "SELECT count(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'";
+    let onlooker = scene.sandbox.source.connect(Role::Superuser).await.unwrap();
+    while onlooker.value(waiting).await.unwrap().as_deref() == Some("0") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(onlooker);
     scene.open_door();
     let held = scene.must(4, &["resume", "--output", "json"]).await;
     let state = scene.state();
