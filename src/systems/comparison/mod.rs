@@ -1,8 +1,8 @@
 //! Comparing two databases, of whatever kind they are, while one of them is written and the other follows it: what a
 //! comparison says (kept in the journal and shown in the report), and what every kind of database does alike.
 //!
-//! A kind of database scans its tables on both sides; rows that differed when they were read are *suspects* ([`suspects`]).
-//! Each is settled ([`settle`]): its row is read on the side that is written, a barrier goes through replication, it is
+//! A kind of database scans its tables on both sides; rows that differed when they were read are *suspects* (`suspects.rs`).
+//! Each is settled (`settle.rs`): its row is read on the side that is written, a barrier goes through replication, it is
 //! read on the other side, and again on the first. What was there all the while that the barrier passed must have arrived. What changes faster than that is
 //! tried again, and what can't be settled is *undecided*, which is not a pass.
 //!
