@@ -42,6 +42,14 @@ pub(super) async fn sessions_left(cx: &Context, leaving: &str) -> Outcome<Option
         drop(session.batch("end the sessions that came in late", &fencing.expel(LATE_MS)).await);
         left = session.value(what, &sql).await?.unwrap_or_default();
     }
-    let words = format!("{left} session(s) of the application are still on {leaving}: SHOW PROCESSLIST");
-    Ok((left != "0").then_some(words))
+    if left == "0" {
+        return Ok(None);
+    }
+    let sql = format!(
+        "SELECT GROUP_CONCAT(DISTINCT CONCAT(USER, ' from ', SUBSTRING_INDEX(HOST, ':', 1)) SEPARATOR ', ') \
+         FROM information_schema.PROCESSLIST WHERE COMMAND <> 'Connect' AND {}",
+        fencing.clients()
+    );
+    let who = session.value("list the sessions that are left", &sql).await?.unwrap_or_default();
+    Ok(Some(format!("{left} session(s) of the application are still on {leaving}: {who}")))
 }

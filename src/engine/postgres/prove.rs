@@ -22,14 +22,19 @@ pub(super) async fn canary(cx: &Context, endpoint: &str, url: &str, arriving: &s
 pub(super) async fn sessions_left(cx: &Context, leaving: &str) -> Outcome<Option<String>> {
     let session = cx.rig.postgres(leaving).await?;
     let fencing = fencing(cx, leaving, &NOTHING)?;
-    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {}", fencing.clients());
-    let left: i64 = session.value("count the sessions that are left", &sql, &[]).await?;
-    let words = format!(
-        "{left} session(s) of the application are still on {leaving}: \
-         SELECT usename, application_name, client_addr FROM pg_stat_activity"
+    let sql = format!(
+        "SELECT string_agg(format('%s × %s%s from %s', n, usename, ' (' || nullif(application_name, '') || ')', \
+         coalesce(host(client_addr), 'a local socket')), ', ' ORDER BY n DESC) \
+         FROM (SELECT count(*) AS n, usename, application_name, client_addr FROM pg_stat_activity WHERE {} \
+         GROUP BY usename, application_name, client_addr ORDER BY n DESC LIMIT {LISTED}) AS who",
+        fencing.clients()
     );
-    Ok((left > 0).then_some(words))
+    let left: Option<String> = session.value("list the sessions that are left", &sql, &[]).await?;
+    Ok(left.map(|who| format!("session(s) of the application are still on {leaving}: {who}")))
 }
+
+/// Kinds of sessions that are listed, the most frequent first.
+const LISTED: u32 = 10;
 
 static NOTHING: Open =
     Open { database: String::new(), connection_limit: -1, read_only: None, owned: false, roles: Vec::new() };

@@ -203,7 +203,7 @@ async fn f18_a_fence_that_automation_undoes_lets_no_acknowledged_write_vanish_si
     stage.pass_point();
     // The window is passed, and the session that is left is told of.
     let reason = stage.until_held(1).await;
-    assert!(reason.contains("session(s) of the application are still on source"), "{reason}");
+    assert!(reason.contains("session(s) of the application are still on source: 1 × app"), "{reason}");
     assert_eq!(times(&stage.sandbox.source, "behind").await, 0);
     drop(client);
     stage.say(&["continue"]).await;
