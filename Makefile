@@ -15,7 +15,7 @@ with_servers := set -a; . $(SERVERS_ENV); set +a
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
 
-rehearse: servers toolchain ## take RUNBOOK through a sandbox of real servers under load (ARGS="--keep" leaves it running)
+rehearse: toolchain servers ## take RUNBOOK through a sandbox of real servers under load (ARGS="--keep" leaves it running)
 	@cargo build --locked --profile rehearse --bin pointsman
 	@$(with_servers); $(TARGET_DIR)/rehearse/pointsman rehearse $(RUNBOOK) $(ARGS)
 
@@ -28,10 +28,10 @@ rehearse-mariadb: ## the same from MariaDB to MariaDB
 rehearse-aws: ## PostgreSQL behind a load balancer of AWS, with a secret and a DNS record, on emulators
 	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-aws.yaml
 
-test: servers toolchain ## all tests, on real servers (ARGS goes to nextest, or to cargo test)
+test: toolchain servers ## all tests, on real servers (ARGS goes to nextest, or to cargo test)
 	@$(with_servers); tools/test.sh $(ARGS)
 
-bench: servers toolchain ## measure cutovers against a hand-made minimum
+bench: toolchain servers ## measure cutovers against a hand-made minimum
 	@$(with_servers); cargo bench --locked --profile rehearse --bench window -- $(ARGS)
 
 lint: toolchain ## format, clippy with warnings as errors, shellcheck if it is here
