@@ -3,6 +3,8 @@
 //!
 //! A [`Secret`] has neither `Display` nor `Serialize`, so it can't reach the journal, the log or the screen by mistake.
 
+pub mod remote;
+
 use std::fmt;
 
 use thiserror::Error;
@@ -32,7 +34,7 @@ impl fmt::Debug for Secret {
 }
 
 /// A reference that could not be resolved.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SecretError {
     /// The environment variable is not set.
     #[error("the environment variable {0} is not set; set it and try again")]
@@ -46,25 +48,55 @@ pub enum SecretError {
         reason: String,
     },
     /// The scheme is not one of ours.
-    #[error("`${{{0}}}` is not a secret reference; write ${{env:NAME}} or ${{file:PATH}}")]
+    #[error(
+        "`${{{0}}}` is not a secret reference; write ${{env:NAME}}, ${{file:PATH}}, ${{aws-secret:NAME}} or ${{ssm:NAME}}"
+    )]
     UnknownScheme(String),
+    /// Nobody has asked for it yet.
+    #[error("`${{{0}}}` was not read from AWS")]
+    Unread(String),
+    /// It was read, and is not what the reference says.
+    #[error("`${{{reference}}}`: {why}")]
+    Unfit {
+        /// The reference, without `${` and `}`.
+        reference: String,
+        /// What is wrong, without anything of the value.
+        why: String,
+    },
+    /// It could not be read.
+    #[error("`${{{reference}}}` can't be read: {reason}")]
+    Source {
+        /// The reference, without `${` and `}`.
+        reference: String,
+        /// What AWS said.
+        reason: String,
+        /// What a person does about it.
+        hint: Option<String>,
+        /// The code that AWS gives it.
+        code: Option<String>,
+    },
 }
 
-/// Replaces every `${env:NAME}` and `${file:PATH}` in `text` by what it stands for now.
+/// Replaces every `${env:NAME}` and `${file:PATH}` in `text` by what it stands for now, and those of AWS by what was read
+/// last: who opens a connection has them read by [`remote::fresh`].
 pub fn resolve(text: &str) -> Result<Secret, SecretError> {
     let mut resolved = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         let Some(length) = rest[start..].find('}') else { break };
         resolved.push_str(&rest[..start]);
-        resolved.push_str(&lookup(&rest[start + 2..start + length])?);
+        let value = lookup(&rest[start + 2..start + length], &resolved)?;
+        resolved.push_str(&value);
         rest = &rest[start + length + 1..];
     }
     resolved.push_str(rest);
     Ok(Secret(resolved))
 }
 
-fn lookup(reference: &str) -> Result<String, SecretError> {
+fn lookup(reference: &str, before: &str) -> Result<String, SecretError> {
+    if remote::is_remote(reference) {
+        return remote::lookup(reference, before);
+    }
     match reference.split_once(':') {
         Some(("env", name)) => std::env::var(name).map_err(|_| SecretError::Unset(name.to_owned())),
         Some(("file", path)) => match std::fs::read_to_string(path) {
@@ -75,11 +107,11 @@ fn lookup(reference: &str) -> Result<String, SecretError> {
     }
 }
 
-/// Masks the password of every URL and every `password=` in a text that comes from elsewhere (a server's error, a
+/// Masks what AWS gave, the password of every URL and every `password=` in a text that comes from elsewhere (a server's error, a
 /// program's output) before a person or a file sees it.
 #[must_use]
 pub fn mask(text: &str) -> String {
-    mask_keywords(&mask_urls(text))
+    mask_keywords(&mask_urls(&remote::mask(text.to_owned())))
 }
 
 fn mask_urls(text: &str) -> String {

@@ -30,6 +30,10 @@ pub fn iam_policy(args: &RunbookArgs) -> Result<Exit, CliError> {
     }
     let text = serde_json::to_string_pretty(&policy(&permissions)).unwrap_or_default();
     writeln!(std::io::stdout(), "{text}")?;
+    if !plan::references::all(&plan).is_empty() {
+        let note = "note: a secret or SecureString with a KMS key of its own also wants kms:Decrypt on that key";
+        writeln!(std::io::stderr(), "{note}")?;
+    }
     Ok(Exit::Done)
 }
 

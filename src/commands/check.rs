@@ -7,14 +7,21 @@ use serde_json::json;
 use super::load;
 use crate::cli::{Output, RunbookArgs};
 use crate::error::{CliError, Exit};
-use crate::plan;
+use crate::plan::{self, Choices};
 use crate::preflight;
 use crate::steps::{accepted, findings};
 
 pub async fn run(args: &RunbookArgs, output: Output) -> Result<Exit, CliError> {
     let loaded = load(args)?;
-    let plan = plan::compile(&loaded, &args.runbook.display().to_string()).await?;
-    let findings = findings(&plan, &accepted(&plan)).await?;
+    let file = args.runbook.display().to_string();
+    let mut plan = plan::assemble(&loaded, &file, Choices::default());
+    let mut found = preflight::references::findings(&plan).await;
+    // Without its secrets no database can be looked at.
+    if preflight::passes(&found) {
+        plan = plan::compile(&loaded, &file).await?;
+        found = findings(&plan, &accepted(&plan)).await?;
+    }
+    let findings = found;
     let mut out = std::io::stdout();
     match output {
         Output::Json => writeln!(out, "{}", json!({ "type": "check", "runbook": plan.runbook, "findings": findings }))?,

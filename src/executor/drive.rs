@@ -20,7 +20,9 @@ use super::{process, take};
 use crate::clock;
 use crate::gates::{Baselines, Sessions};
 use crate::journal::{Act, Durability, Event, FailureKind, Journal, JournalError, Move, Outcome, Spoken, Word};
+use crate::plan::references;
 use crate::runbook::model::Step;
+use crate::secret::remote;
 use crate::steps::{self, Observation, StepError};
 use crate::systems::world::World;
 
@@ -138,6 +140,11 @@ impl Drive {
     /// Executes until the run has ended or is held.
     pub async fn run(mut self) -> Result<Conclusion, DriveError> {
         let keeper = take::keep(Arc::clone(&self.cx.journal), self.cx.run.clone(), self.cx.epoch);
+        if !self.window_only {
+            references::open(&self.cx.plan);
+            // What can't be read holds the step that needs it.
+            drop(references::warm(&self.cx.plan).await);
+        }
         let mut conclusion = self.steps_until_end().await;
         if let Err(DriveError::Journal(error @ JournalError::Store { .. })) = conclusion {
             conclusion = Err(self.leave_unrecorded(error).await);
@@ -166,6 +173,8 @@ impl Drive {
             if self.window_only && self.state.passage.is_none() {
                 return Ok(self.held());
             }
+            // Inside the window nobody waits for AWS.
+            remote::seal(self.state.passage.is_some());
             if let Some(conclusion) = self.carry_out(decide(&self.state)).await? {
                 return Ok(conclusion);
             }
@@ -256,6 +265,7 @@ impl Drive {
         self.back_off(attempt).await;
         let inside = plan.steps[position].window.is_some();
         let enters = inside && of.act == Act::Apply && self.state.passage.is_none();
+        remote::seal(inside || self.state.passage.is_some());
         if enters && let Err(failure) = self.alert_guard(true).await {
             self.append(Event::Intent { of: of.clone(), attempt }, Durability::Synced)?;
             return self.append(Event::Failed { of: of.clone(), failure }, Durability::Synced);

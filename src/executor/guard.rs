@@ -20,6 +20,9 @@ use super::drive::{Drive, DriveError, OnHold};
 use super::rig::Rig;
 use super::take;
 use crate::journal::{Durability, Event, Journal, JournalError, TakeReason};
+use crate::plan::references;
+use crate::secret::remote;
+use crate::systems::DriverError;
 use crate::systems::world::World;
 
 const BEAT: Duration = Duration::from_millis(40);
@@ -149,12 +152,17 @@ pub async fn watch(journal: Arc<Journal>, watch: Watch, mut ready: impl FnMut())
     let state = take::replay(&journal, &watch.run)?;
     let world = World::new(state.plan.systems.clone());
     let rig = Rig::new(world, &watch.run, watch.epoch);
+    let unready = |error: DriverError| JournalError::Store { path: "guard".into(), reason: error.to_string() };
+    references::open(&state.plan);
+    references::warm(&state.plan).await.map_err(unready)?;
     if let Some(pair) = &state.plan.pair {
         let warmed = rig.warm(&[&pair.source, &pair.target], state.plan.endpoints()).await;
-        warmed.map_err(|error| JournalError::Store { path: "guard".into(), reason: error.to_string() })?;
+        warmed.map_err(unready)?;
     }
     ready();
     let Some(alarm) = listen(&journal, &watch).await else { return Ok(()) };
+    // Writes wait: what was read while it got ready must do.
+    remote::seal(true);
     let epoch = match take::take(&journal, &watch.run, watch.epoch, TakeReason::Guard) {
         Err(error @ JournalError::Store { .. }) if alarm == Alarm::Dead => {
             return Err(instead_of_the_dead(journal, &watch, rig, error).await);

@@ -59,7 +59,7 @@ fn at(path: &str, body: &str) -> Result<Option<String>, String> {
 }
 
 async fn get(gate: &HttpGate) -> Result<(u16, String), String> {
-    let url = secret::resolve(&gate.url).map_err(|error| error.to_string())?;
+    let url = secret::remote::fresh(&gate.url).await.map_err(|error| error.to_string())?;
     fetch(url.expose(), &[]).await
 }
 

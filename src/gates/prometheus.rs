@@ -118,11 +118,11 @@ impl Answer {
 }
 
 async fn ask(gate: &PrometheusGate, query: &str, at: Option<f64>) -> Result<Answer, String> {
-    let base = secret::resolve(&gate.url).map_err(|error| error.to_string())?;
+    let base = secret::remote::fresh(&gate.url).await.map_err(|error| error.to_string())?;
     let url = address(base.expose(), query, at)?;
     let mut headers = Vec::new();
     for (name, value) in &gate.headers {
-        headers.push((name.as_str(), secret::resolve(value).map_err(|error| error.to_string())?));
+        headers.push((name.as_str(), secret::remote::fresh(value).await.map_err(|error| error.to_string())?));
     }
     let (status, body) = http::fetch(url.as_str(), &headers).await?;
     read(status, &body)

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Plan;
+use super::{Plan, references};
 use crate::systems::Result;
-use crate::systems::aws::{Access, account};
+use crate::systems::aws::{Access, account, vault};
 use crate::systems::world::World;
 
 /// Refuses when some credentials belong to another account; reads only.
@@ -17,6 +17,10 @@ pub async fn right_accounts(plan: &Plan) -> Result<()> {
         if place.account.is_some() && asked.insert(format!("{place:?}")) {
             account::guard(&world.aws(name, Access::ReadOnly).await?).await?;
         }
+    }
+    if plan.aws.account.is_some() && !references::all(plan).is_empty() {
+        let aws = world.aws_at(vault::LABEL, &plan.aws, Access::ReadOnly).await?;
+        account::guard(&aws).await?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use thiserror::Error;
 
-use super::{Choices, FORMAT, Plan, PlanStep, right_accounts};
+use super::{Choices, FORMAT, Plan, PlanStep, references, right_accounts};
 use crate::engine;
 use crate::runbook::Loaded;
 use crate::runbook::model::{AwsPlace, Gate, Name, Step, System};
@@ -25,7 +25,9 @@ pub enum CompileError {
 /// Makes the plan of a runbook. Reads the databases through read-only sessions and changes nothing.
 pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> {
     let mut plan = assemble(loaded, file, Choices::default());
+    references::open(&plan);
     right_accounts(&plan).await?;
+    references::warm(&plan).await?;
     let replicate = plan.steps.iter().find_map(|step| match &step.step {
         Step::Replicate(replicate) => Some(replicate.clone()),
         _ => None,

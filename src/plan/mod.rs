@@ -4,6 +4,7 @@
 mod accounts;
 mod compile;
 mod permissions;
+pub mod references;
 pub mod show;
 
 pub use accounts::right_accounts;

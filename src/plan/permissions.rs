@@ -1,6 +1,6 @@
 //! What a run of a plan must be allowed to do in AWS: each driver says what it asks for.
 
-use super::Plan;
+use super::{Plan, references};
 use crate::runbook::model::{Gate, System};
 use crate::steps;
 use crate::systems::Result;
@@ -24,6 +24,7 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
             _ => {}
         }
     }
+    all.extend(references::permissions(plan));
     if !all.is_empty() {
         all.push(Permission::anywhere(Service::Sts, "GetCallerIdentity"));
         all.push(Permission::anywhere(Service::Iam, "SimulatePrincipalPolicy"));

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Plan, PlanStep};
+use super::{Plan, PlanStep, references};
 use crate::engine;
 use crate::gates::{self, Baselines, GateContext, Reading, Sessions};
 use crate::runbook::model::Step;
@@ -51,6 +51,9 @@ pub fn text(plan: &Plan, readings: &Readings) -> String {
             plan.choices.tables.len(),
             plan.choices.sequences.len()
         );
+    }
+    for call in references::calls(plan) {
+        let _ = writeln!(text, "read again for each connection: {call}");
     }
     for (position, step) in plan.steps.iter().enumerate() {
         if plan.point_of_no_return() == Some(position) {
@@ -113,6 +116,11 @@ pub fn object(plan: &Plan, readings: &Readings) -> Value {
             })
         })
         .collect();
-    json!({ "type": "plan", "runbook": plan.runbook, "environment": plan.environment, "stage": plan.stage,
-            "hash": plan.hash(), "choices": plan.choices, "steps": described, "readings": readings })
+    let reads: Vec<String> = references::calls(plan).iter().map(ToString::to_string).collect();
+    let mut shown = json!({ "type": "plan", "runbook": plan.runbook, "environment": plan.environment, "stage": plan.stage,
+            "hash": plan.hash(), "choices": plan.choices, "steps": described, "readings": readings });
+    if !reads.is_empty() {
+        shown["reads"] = json!(reads);
+    }
+    shown
 }

@@ -9,6 +9,7 @@ pub mod aws;
 mod finding;
 pub mod mysql;
 pub mod postgres;
+pub mod references;
 mod render;
 
 pub(crate) use finding::Check;

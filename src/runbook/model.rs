@@ -3,7 +3,7 @@
 //! These shapes are the single description of the format. The reader (`read`) fills them from YAML, the JSON Schema
 //! (`pointsman schema`) is derived from them, and the frozen plan stores them. Keys are `kebab-case`; unknown keys are
 //! refused. Text fields may hold `${var:NAME}` (replaced when the file is read) and secret references such as
-//! `${env:NAME}` or `${file:PATH}` (kept as references until a connection is opened).
+//! `${env:NAME}`, `${file:PATH}`, `${aws-secret:NAME}` or `${ssm:NAME}` (kept as references until a connection is opened).
 
 use std::collections::BTreeMap;
 

@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 
 use super::diagnostics::{Diagnostic, Place, Source, suggest};
 use super::tree::{Entry, Kind, Node, Scalar};
+use crate::secret::remote;
 
 /// Schemes of references that stay text until a connection is opened.
-const SECRET_SCHEMES: [&str; 2] = ["env", "file"];
+const SECRET_SCHEMES: [&str; 4] = ["env", "file", "aws-secret", "ssm"];
+/// Keys whose values are resolved when a connection is opened, and are never shown.
+const OPENS: [&str; 4] = ["url", "replication-url", "admin", "probe"];
+/// Maps of such values.
+const HOLDS: [&str; 2] = ["env", "headers"];
 
 /// Merges `environments.NAME` into the tree: maps key by key, anything else is replaced.
 pub(super) fn apply_environment(tree: &mut Node, name: &str, source: &Source) -> Option<Diagnostic> {
@@ -129,6 +134,9 @@ impl Replacer<'_> {
     fn scalar(&mut self, scalar: &mut Scalar, place: Place, path: &str, part: Part) {
         self.broken = false;
         let text = self.replaced(place, &scalar.text, part);
+        for reference in remote::references(&text) {
+            self.of_aws(place, reference, path, part);
+        }
         if self.broken {
             self.done.unreadable.push(path.to_owned());
         } else if text != scalar.text {
@@ -185,10 +193,44 @@ impl Replacer<'_> {
         self.tell(self.source.error(place, "unknown-reference", &message).remedy(suggest(scheme, known)));
     }
 
+    /// What AWS resolves must be named as AWS names it, and stand where it is read.
+    fn of_aws(&mut self, place: Place, reference: &str, path: &str, part: Part) {
+        if let Some((message, remedy)) = ill_named(reference) {
+            self.tell(self.source.error(place, "bad-reference", message).remedy(remedy));
+        } else if part != Part::Vars && !opens_connection(path) {
+            let message =
+                format!("`${{{reference}}}` is read when a connection is opened, and none is opened with this");
+            let remedy = "write the value out, or ${env:NAME}; AWS is asked for URLs of databases, poolers and gates, for \
+                          `headers`, and for a program's `env`";
+            self.tell(self.source.error(place, "reference-not-here", &message).remedy(remedy));
+        }
+    }
+
     fn malformed(&mut self, place: Place, why: &str) {
-        let remedy = "write ${var:NAME}, ${env:NAME} or ${file:PATH}; for a variable of a shell write $NAME";
+        let remedy = "write ${var:NAME}, ${env:NAME}, ${file:PATH}, ${aws-secret:NAME} or ${ssm:/PATH}; for a variable of a shell write $NAME";
         self.tell(self.source.error(place, "bad-reference", why).remedy(remedy));
     }
+}
+
+fn ill_named(reference: &str) -> Option<(&'static str, &'static str)> {
+    let (scheme, id) = reference.split_once(':')?;
+    let odd = |id: &str| id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&b));
+    if scheme == "ssm" {
+        let why = "this is not the name of a parameter";
+        return odd(id).then_some((why, "write `${ssm:/path/of/the/parameter}`, or its ARN"));
+    }
+    let (name, key) = id.split_once('#').map_or((id, None), |(name, key)| (name, Some(key)));
+    let remedy = "write `${aws-secret:NAME}`, or `${aws-secret:NAME#KEY}` for a key of its JSON";
+    if key.is_some_and(str::is_empty) {
+        return Some(("a reference to a key without a name", remedy));
+    }
+    odd(name).then_some(("this is not the name of a secret", remedy))
+}
+
+fn opens_connection(path: &str) -> bool {
+    let mut keys = path.rsplit('/');
+    let (last, above) = (keys.next().unwrap_or_default(), keys.next().unwrap_or_default());
+    (OPENS.contains(&last) && !path.contains("/observe/")) || HOLDS.contains(&above)
 }
 
 fn references(text: &str) -> Vec<Reference<'_>> {

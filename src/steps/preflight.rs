@@ -43,6 +43,7 @@ impl Action for Preflight {
 pub async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<Vec<Finding>> {
     let mut findings =
         if plan.pair.is_some() { engine::of_plan(plan).preflight(plan, accept).await? } else { Vec::new() };
+    findings.extend(preflight::references::findings(plan).await);
     findings.extend(preflight::aws::findings(plan, accept).await?);
     findings.extend(preflight::accept(leading::findings(plan).await, accept));
     Ok(findings)

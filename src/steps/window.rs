@@ -14,7 +14,7 @@ use crate::engine;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::Move;
-use crate::plan::Plan;
+use crate::plan::{Plan, references};
 use crate::runbook::model::{OnFail, Window};
 use crate::systems::pair::Heading;
 
@@ -63,6 +63,7 @@ impl Action for Window {
 impl Window {
     async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Result<(), StepError> {
         let pair = cx.pair()?;
+        references::warm(&cx.plan).await?;
         cx.rig.warm(&[&pair.source, &pair.target], cx.plan.endpoints()).await?;
         cx.engine().look_before(cx, of.way).await?;
         let route = Route::of(&cx.plan, &cx.world, of.way)?;

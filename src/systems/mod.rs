@@ -18,6 +18,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::secret::SecretError;
+
 /// How sure a driver is that a failed call had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
@@ -69,6 +71,15 @@ impl DriverError {
             certainty,
             code: None,
         }
+    }
+
+    /// A reference that could not be resolved: nothing was sent.
+    pub fn unresolved(system: &str, what: &str, error: SecretError) -> Self {
+        let mut told = Self::new(system, what, &error, Certainty::NotSent);
+        if let SecretError::Source { hint, code, .. } = error {
+            (told.hint, told.code) = (hint, code);
+        }
+        told
     }
 
     /// Adds what a person can do about it.

@@ -49,6 +49,10 @@ impl Outcome {
 /// means that it could not be started (not sent) or had to be killed (unknown).
 pub async fn run(system: &str, what: &str, program: &Program, variables: &[(&str, String)]) -> Result<Outcome> {
     let not_sent = |reason: String| DriverError::new(system, what, reason, Certainty::NotSent);
+    for text in program.env.values() {
+        let read = secret::remote::fresh(text).await;
+        read.map_err(|error| DriverError::unresolved(system, "resolve its variables", error))?;
+    }
     let (mut command, secrets) = command(program, variables).map_err(not_sent)?;
     let child = command.spawn().map_err(|error| not_sent(format!("{} can't be started: {error}", program.run[0])))?;
     let mut group = Group::of(&child);
@@ -89,7 +93,8 @@ pub fn words(run: &[String]) -> String {
 /// The command, and the secrets that its output may hold.
 fn command(program: &Program, variables: &[(&str, String)]) -> std::result::Result<(Command, Vec<String>), String> {
     let (name, arguments) = program.run.split_first().ok_or("`run` names no program")?;
-    if let Some(word) = program.run.iter().find(|word| word.contains("${env:") || word.contains("${file:")) {
+    let secret = ["${env:", "${file:", "${aws-secret:", "${ssm:"];
+    if let Some(word) = program.run.iter().find(|word| secret.iter().any(|scheme| word.contains(scheme))) {
         return Err(format!("`{word}` would put a secret into the process list; pass it under `env`"));
     }
     let mut command = Command::new(name);

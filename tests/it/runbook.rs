@@ -43,6 +43,20 @@ fn tells_every_wrong_name_and_value_at_once() {
 }
 
 #[test]
+fn references_to_aws_are_accepted_where_a_connection_is_opened_with_them() {
+    let url = r#"url: "${env:SOURCE_URL}""#;
+    for good in ["${ssm:/a/b}", "${aws-secret:a/b}", "postgresql://${aws-secret:a#user}:${aws-secret:a#pw}@h/d"] {
+        assert!(!codes(url, &format!("url: \"{good}\"")).iter().any(|code| code.contains("reference")), "{good}");
+    }
+    for bad in ["${ssm:a b}", "${aws-secret:a#}", "${aws-secret:#pw}", "${aws-secret:a{b}"] {
+        assert!(codes(url, &format!("url: \"{bad}\"")).contains(&"bad-reference"), "{bad}");
+    }
+    let message = GOOD.replacen("name: ", "name: \"${ssm:/a}\" # ", 1);
+    let found = load_str("changed.yaml", &message, None).unwrap_err();
+    assert!(found.0.iter().any(|mistake| mistake.code == "reference-not-here"), "{}", found.render(false));
+}
+
+#[test]
 fn tells_where_an_endpoint_may_not_stand() {
     insta::assert_snapshot!(mistakes("endpoints.yaml"));
 }

@@ -18,6 +18,7 @@ mod readonly;
 pub mod route53;
 pub mod secrets_manager;
 mod throttle;
+pub mod vault;
 
 pub use account::Identity;
 pub use calls::{Call, Service};

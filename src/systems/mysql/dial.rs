@@ -93,9 +93,18 @@ pub fn by_other_server(name: &str, spec: &Mysql) -> Result<Target> {
     read(name, "read its replication url", spec.replication_url.as_ref().unwrap_or(&spec.url))
 }
 
+/// Has the references of AWS in its URLs read again, before it is dialled by anybody.
+pub async fn freshen(name: &str, spec: &Mysql) -> Result<()> {
+    for url in [Some(&spec.url), spec.replication_url.as_ref()].into_iter().flatten() {
+        let read = secret::remote::fresh(url).await;
+        read.map_err(|error| DriverError::unresolved(name, "resolve its url", error))?;
+    }
+    Ok(())
+}
+
 fn read(name: &str, what: &str, text: &str) -> Result<Target> {
     let failed = |reason: String| DriverError::new(name, what, reason, Certainty::NotSent);
-    let text = secret::resolve(text).map_err(|error| failed(error.to_string()))?;
+    let text = secret::resolve(text).map_err(|error| DriverError::unresolved(name, what, error))?;
     Target::read(text.expose()).map_err(failed)
 }
 

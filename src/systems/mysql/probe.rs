@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub async fn write_canary(system: &str, url: &str, token: &str) -> Result<()> {
     let what = "write a canary";
     let unusable = |reason: String| DriverError::new(system, "read its probe url", reason, Certainty::NotSent);
-    let url = secret::resolve(url).map_err(|error| unusable(error.to_string()))?;
+    let url = secret::remote::fresh(url).await.map_err(|error| unusable(error.to_string()))?;
     let target = Target::read(url.expose()).map_err(unusable)?;
     let options = |encrypted| target.options(&Tls::default(), encrypted).map_err(unusable);
     let (encrypted, plain) = (options(true)?, options(false)?);

@@ -59,6 +59,7 @@ impl Database {
 
     /// Opens a session. Settings that could get in the way (timeouts, SQL mode, time zone) are overridden for it.
     pub async fn connect(&self, access: Access) -> Result<Session> {
+        dial::freshen(&self.name, &self.spec).await?;
         match tokio::time::timeout(CONNECT_TIMEOUT, self.open(access)).await {
             Ok(session) => session,
             Err(_) => Err(self.not_sent("connect", format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),

@@ -64,7 +64,8 @@ impl Console {
     }
 
     fn config(&self) -> Result<Config> {
-        let url = secret::resolve(&self.url).map_err(|error| self.not_sent("resolve its admin url", error))?;
+        let unresolved = |error| DriverError::unresolved(&self.system, "resolve its admin url", error);
+        let url = secret::resolve(&self.url).map_err(unresolved)?;
         let unreadable = "it is not postgresql://user:password@host:port/pgbouncer";
         let mut config: Config = url.expose().parse().map_err(|_| self.not_sent("read its admin url", unreadable))?;
         config.connect_timeout(ANSWER_LIMIT).keepalives_idle(Duration::from_secs(10)).application_name("pointsman");
@@ -80,6 +81,8 @@ impl Console {
             return Ok(client);
         }
         let what = "connect to its admin console";
+        let unresolved = |error| DriverError::unresolved(&self.system, "resolve its admin url", error);
+        secret::remote::fresh(&self.url).await.map_err(unresolved)?;
         let client = match tokio::time::timeout(ANSWER_LIMIT, self.connect()).await {
             Ok(client) => Arc::new(client?),
             Err(_) => return Err(self.not_sent(what, format!("no answer within {} s", ANSWER_LIMIT.as_secs()))),

@@ -54,7 +54,8 @@ pub fn as_other_server(name: &str, spec: &Postgres) -> Result<Postgres> {
 fn replication_url(name: &str, spec: &Postgres) -> Result<Url> {
     let failed = |reason: String| DriverError::new(name, "read its replication url", reason, Certainty::NotSent);
     let text = spec.replication_url.as_ref().unwrap_or(&spec.url);
-    let text = secret::resolve(text).map_err(|error| failed(error.to_string()))?;
+    let unresolved = |error| DriverError::unresolved(name, "resolve its replication url", error);
+    let text = secret::resolve(text).map_err(unresolved)?;
     Url::parse(text.expose()).map_err(|_| failed(FORM.to_owned()))
 }
 

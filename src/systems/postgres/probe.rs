@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Writes a row into `pointsman.canary` through an endpoint.
 pub async fn write_canary(system: &str, url: &str, token: &str) -> Result<()> {
     let failed = |reason: String| DriverError::new(system, "write a canary through it", reason, Certainty::Unknown);
-    let url = secret::resolve(url).map_err(|error| failed(error.to_string()))?;
+    let url = secret::remote::fresh(url).await.map_err(|error| failed(error.to_string()))?;
     let config: Config = url.expose().parse().map_err(|_| failed("its probe is not a PostgreSQL URL".into()))?;
     let write = async {
         let (client, connection) = config.connect(NoTls).await?;

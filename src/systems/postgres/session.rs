@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage};
 
 use super::{dial, tls};
 use crate::runbook::model::{Postgres, Tls, TlsMode};
-use crate::secret;
+use crate::secret::{self, SecretError};
 use crate::systems::address::Address;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -60,7 +60,7 @@ impl Database {
 
     /// The same, and how the connection is protected: what `tls` and the URL say together.
     pub fn dialling(&self) -> Result<(Config, Tls)> {
-        let url = secret::resolve(&self.spec.url).map_err(|error| self.not_sent("resolve its url", error))?;
+        let url = secret::resolve(&self.spec.url).map_err(|error| self.unresolved(error))?;
         let (mut config, tls) =
             dial::own(url.expose(), &self.spec.tls).map_err(|reason| self.not_sent("read its url", reason))?;
         config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE);
@@ -69,9 +69,22 @@ impl Database {
         Ok((config, tls))
     }
 
+    /// Has the references of AWS in its URLs read again, before it is dialled by anybody.
+    pub async fn freshen(&self) -> Result<()> {
+        for url in [Some(&self.spec.url), self.spec.replication_url.as_ref()].into_iter().flatten() {
+            secret::remote::fresh(url).await.map_err(|error| self.unresolved(error))?;
+        }
+        Ok(())
+    }
+
+    fn unresolved(&self, error: SecretError) -> DriverError {
+        DriverError::unresolved(&self.name, "resolve its url", error)
+    }
+
     /// Opens a session. Role and database settings that could get in the way (timeouts, search path, time zone, a
     /// read-only default) are overridden for it.
     pub async fn connect(&self, access: Access) -> Result<Session> {
+        self.freshen().await?;
         let (mut config, tls) = self.dialling()?;
         config.options(session_options(access));
         config.ssl_mode(match tls.mode {

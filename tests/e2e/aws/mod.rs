@@ -45,5 +45,6 @@ mod health;
 mod killing;
 mod lost;
 mod meddling;
+mod references;
 mod shift;
 mod warned;

@@ -9,6 +9,7 @@ pub use crate::systems::survey::Dialled;
 impl Dialled {
     /// Reads the database's URL and resolves its host.
     pub async fn of(database: &Database) -> Result<Self> {
+        database.freshen().await?;
         let config = database.config()?;
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(name)) => name.clone(),

@@ -157,6 +157,7 @@ async fn query(
 }
 
 async fn connect(database: &Database) -> Result<Client> {
+    database.freshen().await?;
     let (mut config, tls) = database.dialling()?;
     config.ssl_mode(match tls.mode {
         TlsMode::Disable => SslMode::Disable,

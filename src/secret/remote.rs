@@ -1,0 +1,286 @@
+//! References that a service resolves: `${aws-secret:NAME}`, `${aws-secret:NAME#KEY}` and `${ssm:NAME}`.
+//!
+//! Like the environment, what they stand for belongs to the process: it is asked for again whenever a connection is
+//! opened ([`fresh`]), and what came last is kept in memory for those who can't wait. While writes wait the store is
+//! [sealed](seal): what was read at arming is used, and nobody asks.
+
+use std::collections::{BTreeSet, HashMap};
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::Value;
+
+use super::{Secret, SecretError, resolve};
+
+/// The schemes.
+pub const SCHEMES: [&str; 2] = ["aws-secret", "ssm"];
+/// One text is given up after this long.
+const LIMIT: Duration = Duration::from_secs(8);
+/// The same when writes wait and nothing was read before.
+const SEALED_LIMIT: Duration = Duration::from_secs(1);
+/// Shorter values would hide ordinary words.
+const SHORTEST_MASKED: usize = 6;
+/// Names, and keys of a secret's JSON, whose values are no secrets: masked, they would only hide words from people.
+const PLAIN: [&str; 8] = ["user", "username", "host", "port", "dbname", "database", "engine", "schema"];
+const IN_URL: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What a reading gives.
+pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Secret, SecretError>> + Send + 'a>>;
+
+/// Who reads them.
+pub trait Source: Send + Sync {
+    /// Reads what a reference names: `aws-secret:NAME`, `ssm:NAME`.
+    fn read<'a>(&'a self, name: &'a str) -> Reading<'a>;
+}
+
+#[derive(Default)]
+struct Held {
+    source: Option<Arc<dyn Source>>,
+    /// By reference, without `${` and `}`. An error only where there never was a value.
+    values: HashMap<String, Result<Secret, SecretError>>,
+    sealed: bool,
+}
+
+static HELD: LazyLock<RwLock<Held>> = LazyLock::new(RwLock::default);
+
+fn held() -> RwLockReadGuard<'static, Held> {
+    HELD.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn held_mut() -> RwLockWriteGuard<'static, Held> {
+    HELD.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says who reads them from now on.
+pub fn install(source: Arc<dyn Source>) {
+    held_mut().source = Some(source);
+}
+
+/// Whether writes wait, so that what was read before must do.
+pub fn seal(sealed: bool) {
+    held_mut().sealed = sealed;
+}
+
+/// The references of this kind in a text, without `${` and `}`.
+#[must_use]
+pub fn references(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("${") {
+        let Some((reference, behind)) = after.split_once('}') else { break };
+        if is_remote(reference) {
+            found.push(reference);
+        }
+        rest = behind;
+    }
+    found
+}
+
+/// Whether a reference, without `${` and `}`, is one of this kind.
+#[must_use]
+pub fn is_remote(reference: &str) -> bool {
+    reference.split_once(':').is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
+}
+
+/// Every text below a value that holds such a reference.
+#[must_use]
+pub fn texts(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::String(text) if !references(text).is_empty() => BTreeSet::from([text.clone()]),
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// What is asked for: the reference without its key.
+#[must_use]
+pub fn name(reference: &str) -> &str {
+    match reference.split_once('#') {
+        Some((name, _)) if reference.starts_with("aws-secret:") => name,
+        _ => reference,
+    }
+}
+
+/// A text with all references replaced by what they stand for now. Each secret is asked for once, whatever number of its
+/// keys the text wants.
+pub async fn fresh(text: &str) -> Result<Secret, SecretError> {
+    let wanted = references(text);
+    let (source, sealed, known) = {
+        let held = held();
+        let known = wanted.iter().all(|reference| matches!(held.values.get(*reference), Some(Ok(_))));
+        (held.source.clone(), held.sealed, known)
+    };
+    let enough = wanted.is_empty() || (sealed && known);
+    if let Some(source) = source.filter(|_| !enough) {
+        let limit = if sealed { SEALED_LIMIT } else { LIMIT };
+        match tokio::time::timeout(limit, read(&*source, &wanted)).await {
+            Ok(read) => read?,
+            Err(_) => return Err(late(&wanted, limit)),
+        }
+    }
+    resolve(text)
+}
+
+fn late(wanted: &[&str], limit: Duration) -> SecretError {
+    SecretError::Source {
+        reference: wanted.join(", "),
+        reason: format!("no answer within {} s", limit.as_secs()),
+        hint: None,
+        code: None,
+    }
+}
+
+async fn read(source: &dyn Source, wanted: &[&str]) -> Result<(), SecretError> {
+    let mut whole: HashMap<&str, Secret> = HashMap::new();
+    for reference in wanted {
+        let value = match whole.get(name(reference)) {
+            Some(text) => part(reference, text),
+            None => match source.read(name(reference)).await {
+                Ok(text) => {
+                    let value = part(reference, &text);
+                    whole.insert(name(reference), text);
+                    value
+                }
+                Err(error) => Err(error),
+            },
+        };
+        keep(reference, value)?;
+    }
+    Ok(())
+}
+
+/// Keeps what was read; a failure does not forget what was read before.
+fn keep(reference: &str, value: Result<Secret, SecretError>) -> Result<(), SecretError> {
+    let told = value.as_ref().map(drop).map_err(Clone::clone);
+    let mut held = held_mut();
+    match value {
+        Err(error) if !matches!(held.values.get(reference), Some(Ok(_))) => {
+            held.values.insert(reference.to_owned(), Err(error));
+        }
+        Err(_) => {}
+        value => drop(held.values.insert(reference.to_owned(), value)),
+    }
+    told
+}
+
+/// The value itself, or the key of its JSON that the reference names. No error repeats any of it.
+fn part(reference: &str, text: &Secret) -> Result<Secret, SecretError> {
+    let Some((_, key)) = reference.split_once('#').filter(|_| reference.starts_with("aws-secret:")) else {
+        return Ok(text.clone());
+    };
+    let unfit = |why: &str| SecretError::Unfit { reference: reference.to_owned(), why: why.to_owned() };
+    let Ok(Value::Object(fields)) = serde_json::from_str(text.expose()) else {
+        return Err(unfit("the secret is no JSON object, so that it has no keys"));
+    };
+    match fields.get(key) {
+        Some(Value::String(text)) => Ok(Secret::new(text.clone())),
+        Some(Value::Number(number)) => Ok(Secret::new(number.to_string())),
+        Some(_) => Err(unfit(&format!("`{key}` is neither a text nor a number"))),
+        None => Err(unfit(&format!("the secret has no key `{key}`"))),
+    }
+}
+
+/// What a reference stands for where `before` precedes it: inside of a URL it is encoded.
+pub(super) fn lookup(reference: &str, before: &str) -> Result<String, SecretError> {
+    let value = held().values.get(reference).cloned();
+    let value = value.unwrap_or_else(|| Err(SecretError::Unread(reference.to_owned())))?;
+    if before.contains("://") { Ok(encoded(value.expose())) } else { Ok(value.expose().to_owned()) }
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, &IN_URL).to_string()
+}
+
+/// Replaces every value that was read by stars.
+pub(super) fn mask(text: String) -> String {
+    let held = held();
+    let mut values: Vec<String> = held.values.iter().flat_map(|(reference, value)| hidden(reference, value)).collect();
+    values.retain(|value| value.len() >= SHORTEST_MASKED);
+    // The longest first: another may be a part of it.
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    values.into_iter().fold(text, |text, value| text.replace(&value, "***").replace(&encoded(&value), "***"))
+}
+
+/// What must not be seen of a value: all of it, and of a URL its password alone.
+fn hidden(reference: &str, value: &Result<Secret, SecretError>) -> Vec<String> {
+    let last = reference.rsplit(['#', '/', ':']).next().unwrap_or_default();
+    let Ok(value) = value else { return Vec::new() };
+    if PLAIN.contains(&last) {
+        return Vec::new();
+    }
+    let url = url::Url::parse(value.expose()).ok();
+    let password = url.as_ref().and_then(url::Url::password).map(str::to_owned);
+    let decoded = password.as_deref().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned());
+    [Some(value.expose().to_owned()), password, decoded].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Answers with one text, and counts.
+    struct One(&'static str, AtomicUsize);
+
+    impl Source for One {
+        fn read<'a>(&'a self, name: &'a str) -> Reading<'a> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async move {
+                if name.contains("absent") {
+                    Err(SecretError::Unread(name.to_owned()))
+                } else {
+                    Ok(Secret::new(self.0))
+                }
+            })
+        }
+    }
+
+    fn unfit(reference: &str, text: &str) -> String {
+        part(reference, &Secret::new(text)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn references_are_found_and_named() {
+        let text = "${env:A} ${aws-secret:a/b#pw}@${ssm:/x/y}:${file:z} ${ssm:open";
+        assert_eq!(references(text), ["aws-secret:a/b#pw", "ssm:/x/y"]);
+        assert_eq!((name("aws-secret:a/b#pw"), name("ssm:/x#y")), ("aws-secret:a/b", "ssm:/x#y"));
+        let value = serde_json::json!({ "a": ["x", "${ssm:/x}"], "b": { "c": "${ssm:/x}" }, "d": "${env:X}" });
+        assert_eq!(texts(&value), BTreeSet::from(["${ssm:/x}".to_owned()]));
+    }
+
+    #[test]
+    fn a_key_is_a_part_of_the_json_and_errors_repeat_nothing_of_it() {
+        let text = Secret::new(r#"{"pw":"hush","port":5432,"deep":{}}"#);
+        assert_eq!(part("aws-secret:a#pw", &text).unwrap().expose(), "hush");
+        assert_eq!(part("aws-secret:a#port", &text).unwrap().expose(), "5432");
+        assert_eq!(part("aws-secret:a", &text).unwrap(), text);
+        for (reference, secret) in
+            [("aws-secret:a#no", text.expose()), ("aws-secret:a#deep", text.expose()), ("aws-secret:a#pw", "hush")]
+        {
+            assert!(!unfit(reference, secret).contains("hush"), "{}", unfit(reference, secret));
+        }
+    }
+
+    /// One test, since the store belongs to the process.
+    #[tokio::test]
+    async fn values_are_asked_for_at_each_connection_and_not_while_writes_wait() {
+        assert!(matches!(resolve("${ssm:/never}"), Err(SecretError::Unread(_))));
+        let one = Arc::new(One(r#"{"user":"ap/p","pw":"hu@sh#hush"}"#, AtomicUsize::new(0)));
+        install(one.clone());
+        let url = "postgres://${aws-secret:a#user}:${aws-secret:a#pw}@h/d";
+        assert_eq!(fresh(url).await.unwrap().expose(), "postgres://ap%2Fp:hu%40sh%23hush@h/d");
+        assert_eq!(one.1.load(Ordering::SeqCst), 1, "one secret is asked for once");
+        fresh(url).await.unwrap();
+        assert_eq!(one.1.load(Ordering::SeqCst), 2, "and again for another connection");
+        seal(true);
+        assert_eq!(fresh("x ${aws-secret:a#pw}").await.unwrap().expose(), "x hu@sh#hush");
+        assert_eq!(one.1.load(Ordering::SeqCst), 2, "not while writes wait");
+        assert!(fresh("${ssm:/absent}").await.is_err());
+        seal(false);
+        assert_eq!(super::super::mask("said hu@sh#hush and hu%40sh%23hush"), "said *** and ***");
+    }
+}
