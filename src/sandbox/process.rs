@@ -127,12 +127,20 @@ impl ServerProcess {
         // The drop ends what is left.
     }
 
-    /// SIGKILL to the process and its children, as when a machine loses power.
+    /// SIGKILL to the process and its children, as when a machine loses power; when it comes back, all are gone.
     pub(crate) fn kill(mut self) {
+        // Stopped first, so that it makes no more children: one that is made meanwhile would keep its memory and its port.
+        self.id.signal(Signal::STOP);
         let children = self.id.children();
         self.id.signal(Signal::KILL);
         signal_all(&children, Signal::KILL);
         self.child.wait().ok();
+        for _ in 0..1000 {
+            if !children.iter().any(|child| child.is_alive()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
     }
 
     /// SIGSTOP: the process and its children hang, their connections stay open.

@@ -42,6 +42,8 @@ async fn forth_and_back(options: SandboxOptions, mut book: Book, role: Role) -> 
             "something of ours is left on the {side}"
         );
     }
+    let all = ledger.report_between(jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MAX);
+    eprintln!("what clients were told: {:?}", all.errors);
     audit.failed + audit.unknown_present + audit.unknown_absent
 }
 
