@@ -138,7 +138,11 @@ fn inside_reference(line: &str, at: usize) -> bool {
 fn keyed_value(line: &str, end: usize) -> Option<Range<usize>> {
     let rest =
         line[end..].trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '"' | '\''));
-    let value = rest.trim_start().strip_prefix([':', '='])?.trim_start();
+    let told = rest.trim_start();
+    let value = told.strip_prefix([':', '='])?.trim_start();
+    if told.starts_with(':') && (is_map(value) || names_a_secret(line, end)) {
+        return None;
+    }
     let (quote, value) = match value.chars().next() {
         Some('"' | '\'') => (1, &value[1..]),
         _ => (0, value),
@@ -146,6 +150,18 @@ fn keyed_value(line: &str, end: usize) -> Option<Range<usize>> {
     let start = line.len() - value.len();
     let length = if quote == 1 { value_end_quoted(value) } else { plain_length(value) };
     (!is_reference(&value[..length])).then_some(start..start + length)
+}
+
+/// A system that is called `secret` is a map, not a value.
+fn is_map(value: &str) -> bool {
+    let key = value.strip_prefix('{').and_then(|inside| inside.split_once(':')).map(|(key, _)| key.trim());
+    key.is_some_and(|key| !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+}
+
+/// What `secrets-manager` calls `secret` is its name.
+fn names_a_secret(line: &str, end: usize) -> bool {
+    let key = line[..end].rsplit([' ', '{', ',']).next().unwrap_or_default();
+    key == "secret" && line[end..].starts_with(':') && line[..end].contains("secrets-manager: {")
 }
 
 /// To the last quote of the line: a blank does not end a quoted secret.
@@ -182,6 +198,11 @@ mod tests {
         assert_eq!(shown("url: app:hush@db/x"), "url: app:***@db/x");
         assert_eq!(shown("url: app:${env:PW}@db/x, mail: a@b"), "url: app:${env:PW}@db/x, mail: a@b");
         assert_eq!(shown("{ password: hush, a: 1 }"), "{ password: ***, a: 1 }");
+        let system = "secret: { secrets-manager: { secret: shop/db, keys: { password: hush } } }";
+        assert_eq!(shown(system), system.replace("hush", "***"));
+        assert_eq!(shown("env: { secret: hush }"), "env: { secret: *** }");
+        assert_eq!(shown("secret: {hush}, a"), "secret: ***}, a");
+        assert_eq!(shown("run: [x, secret={hush]"), "run: [x, secret=***");
         assert_eq!(shown("  PGPASSWORD: 'hu sh'"), "  PGPASSWORD: '***'");
         assert_eq!(shown("run: [psql, password=hush]"), "run: [psql, password=***");
         assert_eq!(shown("url: \"${env:DB_PASSWORD}\""), "url: \"${env:DB_PASSWORD}\"");

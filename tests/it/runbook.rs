@@ -43,6 +43,24 @@ fn tells_every_wrong_name_and_value_at_once() {
 }
 
 #[test]
+fn a_bake_that_cloudwatch_can_say_nothing_about_is_warned_about() {
+    let text = |bake: &str| {
+        format!(
+            "version: 1\nname: x\nsystems:\n  web: {{ haproxy: {{ sockets: [/s], backend: b, from: [o], to: [n] }} }}\n\
+             gates:\n  depth: {{ cloudwatch: {{ namespace: AWS/SQS, metric: Depth, dimensions: {{ QueueName: q }}, statistic: \
+             Maximum, max: 5 }} }}\nsteps:\n  - shift: {{ traffic: web, weights: [50, 100], bake: {bake}, gates: [depth] }}\n\
+             \x20 - bake: {{ for: {bake}, gates: [depth] }}\n"
+        )
+    };
+    let warned = |bake: &str| {
+        let loaded =
+            load_str("changed.yaml", &text(bake), None).unwrap_or_else(|found| panic!("{}", found.render(false)));
+        loaded.warnings.iter().filter(|warning| warning.code == "bake-too-short").count()
+    };
+    assert_eq!((warned("2m"), warned("179s"), warned("3m"), warned("10m")), (2, 2, 0, 0));
+}
+
+#[test]
 fn references_to_aws_are_accepted_where_a_connection_is_opened_with_them() {
     let url = r#"url: "${env:SOURCE_URL}""#;
     for good in ["${ssm:/a/b}", "${aws-secret:a/b}", "postgresql://${aws-secret:a#user}:${aws-secret:a#pw}@h/d"] {

@@ -295,6 +295,7 @@ fn of_step(check: &mut Check<'_>, path: &str, step: &Step) {
         Step::Wait(step) if step.gates.is_empty() => {
             check.error(&format!("{path}/gates"), "empty-list", "this step waits for nothing", "name a gate");
         }
+        Step::Bake(step) => metrics::soon_enough(check, &format!("{path}/for"), step.span, &step.gates),
         Step::Sql(step) => sql(check, path, step),
         Step::Command(step) => {
             program(check, &format!("{path}/apply"), &step.apply);
@@ -320,6 +321,9 @@ fn replicate(check: &mut Check<'_>, path: &str, step: &Replicate) {
 }
 
 fn shift(check: &mut Check<'_>, path: &str, step: &Shift) {
+    if let Some(bake) = step.bake {
+        metrics::soon_enough(check, &format!("{path}/bake"), bake, &step.gates);
+    }
     let at = format!("{path}/weights");
     if step.weights.is_empty() {
         check.error(&at, "empty-list", "this step shifts nothing", "write shares such as `[1, 10, 50, 100]`");

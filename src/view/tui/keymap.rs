@@ -18,6 +18,10 @@ pub enum Action {
     Continue,
     /// Try what failed again.
     Retry,
+    /// Go on from what somebody else left there.
+    Adopt,
+    /// Put back what somebody else changed, and go on.
+    Restore,
     /// Leave a step out.
     Skip,
     /// Go back.
@@ -80,6 +84,13 @@ pub const WORDS: &[Binding] = &[
     bind(&[Key::Char('a')], Action::Approve, Some("approve"), "say yes to the question that the run asks"),
     bind(&[Key::Char('c')], Action::Continue, Some("continue"), "let a held run go on"),
     bind(&[Key::Char('r')], Action::Retry, Some("retry"), "try again what failed, also when it is in doubt"),
+    bind(
+        &[Key::Char('A')],
+        Action::Adopt,
+        None,
+        "a shift that somebody else got in the way of: go on from what is there",
+    ),
+    bind(&[Key::Char('R')], Action::Restore, None, "the same: put back what the run had left there, and go on"),
     bind(
         &[Key::Char('s')],
         Action::Skip,
@@ -173,6 +184,8 @@ pub fn is_useful(model: &Model, action: Action) -> bool {
         Action::Hold => Word::Hold,
         Action::Continue => Word::Continue,
         Action::Retry => Word::Retry,
+        Action::Adopt => Word::Adopt,
+        Action::Restore => Word::Restore,
         Action::Rollback => Word::Rollback { to: None },
         Action::RollbackTo => {
             let step = model.chosen.and_then(|chosen| board.state.plan.step(chosen));

@@ -42,6 +42,8 @@ fn word(model: &Model, board: &Board, action: Action) -> Result<Word, String> {
         Action::Hold => Ok(Word::Hold),
         Action::Continue => Ok(Word::Continue),
         Action::Retry => Ok(Word::Retry),
+        Action::Adopt => Ok(Word::Adopt),
+        Action::Restore => Ok(Word::Restore),
         Action::Skip => chosen().map(|step| Word::Skip { step }).ok_or_else(|| "there is no step".to_owned()),
         Action::RollbackTo if model.chosen.is_none() => Err("choose the step that stays, with up and down".to_owned()),
         Action::RollbackTo => Ok(Word::Rollback { to: chosen() }),

@@ -186,6 +186,8 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         | Action::Hold
         | Action::Continue
         | Action::Retry
+        | Action::Adopt
+        | Action::Restore
         | Action::Skip
         | Action::Rollback
         | Action::RollbackTo => return speak(model, action),

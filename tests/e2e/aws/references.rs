@@ -4,14 +4,17 @@
 use aws_sdk_ssm::types::ParameterType;
 use pointsman::{
     executor::state::Side,
+    journal::{Event, halt},
     sandbox::{
         DATABASE, Role,
         aws::{Cloud, sdk_config},
     },
 };
 
+use rustix::process::Signal;
+
 use super::proxy::{Fault, Proxy, at};
-use crate::cutover::support::{Called, DOOR, Scene, WINDOW};
+use crate::cutover::support::{Called, DOOR, Scene, WINDOW, ended, lives, pid, process_state, signal, until};
 
 const SECRETS: &str = "secretsmanager";
 const HUSH: &str = "hush@first/secret";
@@ -143,4 +146,35 @@ async fn what_is_missing_or_denied_is_a_finding_that_says_what_to_do() {
     assert!(lacks.says("has no key `password`") && !lacks.says("hush"), "{lacks:?}");
     assert_eq!(stage.scene.call(&stage.scene.run_words()).await.code, 1, "nothing is begun");
     assert!(stage.scene.journal.runs().unwrap().is_empty());
+}
+
+/// The executor hangs inside the window, AWS answers nobody, the secret is another one by now, and the guard's connections
+/// are gone: it opens them again with what it read before, and leads out within the budget.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_writes_wait_nobody_waits_for_aws() {
+    let stage = Stage::new().await;
+    let scene = &stage.scene;
+    scene.open_door();
+    let mut command = scene.command(&scene.run_words());
+    let run = command.env(halt::STOP_AT, "done:drain").spawn().unwrap();
+    let stopped = pid(&run);
+    until("it stops itself", || process_state(stopped) == Some('T') || !lives(stopped)).await;
+    stage.proxy.forget();
+    stage.proxy.plant(at(SECRETS, "*"), Fault::HangsBefore);
+    stage.proxy.plant(at("ssm", "*"), Fault::HangsBefore);
+    let source = scene.sandbox.source.connect(Role::Superuser).await.unwrap();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'secretive' AND \
+               backend_type = 'client backend'";
+    assert!(!source.query(cut, &[]).await.unwrap().is_empty());
+    let led = |event: &Event| matches!(event, Event::Held { reason } if reason.contains("the executor hung"));
+    scene.until("the guard has led it out", led).await;
+    assert_eq!(scene.state().writer, Side::Source, "{}", scene.story());
+    assert!(scene.state().passage.is_none(), "{}", scene.story());
+    assert_eq!(stage.proxy.count(SECRETS, "GetSecretValue"), 0, "{}", scene.story());
+    signal(stopped, Signal::CONT);
+    let woken = ended(run).await;
+    stage.tells_nothing(&woken);
+    stage.proxy.heal();
+    scene.must(0, &["resume", "--output", "json"]).await;
+    assert_eq!(scene.state().writer, Side::Target, "{}", scene.story());
 }

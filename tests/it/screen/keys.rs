@@ -57,6 +57,8 @@ fn check(binding: &Binding, key: Key) {
         Action::Approve => asks(asking(), Word::Approve { step: step("approve") }),
         Action::Continue => asks(held(), Word::Continue),
         Action::Retry => asks(held(), Word::Retry),
+        Action::Adopt => check_drift(key, Word::Adopt),
+        Action::Restore => check_drift(key, Word::Restore),
         Action::Skip => asks(held(), Word::Skip { step: step("shift") }),
         Action::Rollback => asks(held(), Word::Rollback { to: None }),
         Action::Hold => assert_eq!(control(asking()).press(key), vec![Effect::Say(Word::Hold, None)]),
@@ -127,6 +129,16 @@ fn check(binding: &Binding, key: Key) {
         }
         Action::Next => assert_eq!(replay().press(key), vec![Effect::Next]),
     }
+}
+
+/// What somebody else changed is adopted or put back where a shift is held, and nowhere else.
+fn check_drift(key: Key, word: Word) {
+    let mut stage = control(held());
+    assert_eq!((stage.press(key), purpose(&stage)), (vec![], Some(Purpose::Say(word.clone()))));
+    assert_eq!(stage.press(Key::Char('y')), vec![Effect::Say(word, None)]);
+    let mut stage = control(asking().held("later"));
+    stage.press(key);
+    assert!(stage.model.notice.as_ref().unwrap().bad && purpose(&stage).is_none(), "no shift is held");
 }
 
 fn check_log(action: Action, key: Key) {

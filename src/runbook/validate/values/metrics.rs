@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Check, has_reference, literal_password, web_url};
 use crate::runbook::diagnostics::suggest;
 use crate::runbook::mask::SECRET_WORDS;
-use crate::runbook::model::{AlarmGate, BalancerMetric, CloudwatchGate, Measures, PrometheusGate};
-use crate::runbook::units::Limit;
+use crate::runbook::model::{AlarmGate, BalancerMetric, CloudwatchGate, Gate, Measures, Name, PrometheusGate};
+use crate::runbook::units::{Limit, Span};
 
 pub(super) fn prometheus(check: &mut Check<'_>, path: &str, gate: &PrometheusGate) {
     web_url(check, &format!("{path}/url"), &gate.url);
@@ -41,6 +41,21 @@ fn header(check: &mut Check<'_>, path: &str, name: &str, value: &str) {
 pub(super) fn no_limit(check: &mut Check<'_>, path: &str, missing: bool) {
     if missing && !check.is_poisoned_below(path) {
         check.error(path, "no-limit", "this gate says nothing of what is too much", "add `max: 5`, `min: 1`, or both");
+    }
+}
+
+/// A bake that ends before a gate of CloudWatch has anything to say about it. A datapoint begins at a whole period, and counts
+/// when it is complete.
+pub(super) fn soon_enough(check: &mut Check<'_>, path: &str, bake: Span, gates: &[Name]) {
+    for name in gates {
+        let Some(Gate::Cloudwatch(gate)) = check.runbook.gates.get(name) else { continue };
+        let needed = gate.period.0 * 2 + gate.delay();
+        if bake.0 < needed {
+            let needed = humantime::format_duration(needed);
+            let message = format!("the first whole datapoint of `{name}` may come {needed} after the start only");
+            let remedy = format!("make it `{needed}` or longer, or the gate's `period` shorter");
+            check.warning(path, "bake-too-short", &message, remedy);
+        }
     }
 }
 
