@@ -13,6 +13,9 @@ use crate::runbook::units::Span;
 use crate::systems::address::Address;
 use crate::systems::{Certainty, DriverError, Result};
 
+/// How long logins are waited for before a pause.
+const LOGINS_LIMIT: Duration = Duration::from_millis(100);
+
 /// One instance of a pooler. Every method can be repeated.
 #[derive(Debug)]
 pub struct Instance {
@@ -146,6 +149,7 @@ impl Instance {
     /// taken back at once and the error names who was in the way; clients then wait no longer.
     pub async fn pause(&self, deadline: Duration) -> Result<()> {
         let what = self.what("pause");
+        self.await_logins().await;
         let client = self.work.lend().await?;
         // A paused database answers at once, and one where somebody's PAUSE still waits makes us wait too: `paused` in
         // SHOW DATABASES is set in both cases, so looking first would tell nothing.
@@ -162,6 +166,18 @@ impl Instance {
             Err(_) if !client.is_closed() => Err(self.take_back(&what, deadline).await),
             Err(error) => Err(error.with_hint("look whether it is paused, and RESUME it if it is")),
         }
+    }
+
+    /// A pause breaks off the logins that are under way, and whoever asks for a connection behind it is then refused until one
+    /// has succeeded. So the few milliseconds of a login are waited for, while nobody is held yet.
+    async fn await_logins(&self) {
+        // What can't be read is no reason not to pause: the pause itself will tell.
+        let quiet = async {
+            while self.pools().await.is_ok_and(|pools| pools.servers_login > 0) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(LOGINS_LIMIT, quiet).await.ok();
     }
 
     /// Lets the clients go after a pause that was not granted. All is sent at once: one round trip.

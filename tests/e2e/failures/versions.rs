@@ -43,7 +43,7 @@ async fn forth_and_back(options: SandboxOptions, mut book: Book, role: Role) -> 
         );
     }
     let all = ledger.report_between(jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MAX);
-    eprintln!("what clients were told: {:?}", all.errors);
+    println!("what clients were told: {:?}", all.errors);
     audit.failed + audit.unknown_present + audit.unknown_absent
 }
 
