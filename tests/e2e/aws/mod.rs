@@ -47,6 +47,7 @@ mod killing;
 mod lost;
 mod meddling;
 mod rds_overlay;
+mod rds_proxy;
 mod references;
 mod shift;
 mod warned;
