@@ -11,8 +11,8 @@ use super::told::{Reach, Waiting, arn};
 use super::{Endpoint, Errand, Leads, Outcome, Route};
 use crate::preflight::{Check, Finding};
 use crate::runbook::model::{Rds, RdsProxy, System};
-use crate::systems::aws::rds::Kind;
 use crate::systems::aws::rds::proxy::{self as driver, Health, NOT_REGISTERED, Proxy, REGISTERED, Target};
+use crate::systems::aws::rds::{self, Kind};
 use crate::systems::aws::{Aws, Call, Permission, Service};
 use crate::systems::pair::Heading;
 use crate::systems::world::World;
@@ -168,6 +168,7 @@ impl Endpoint for Proxied {
                 .reach
                 .refused(format!("it was changed meanwhile ({before:?})"), "find out who changes it"));
         }
+        self.same_servers(errand, &aws).await?;
         errand.note(&self.reach.name, &errand.own("begun"), true)?;
         if !targets.is_empty() {
             errand.cx.still_mine()?;
@@ -202,6 +203,15 @@ impl Endpoint for Proxied {
 impl Proxied {
     fn begun(&self, errand: &Errand<'_>) -> Outcome<bool> {
         Ok(errand.latest(&self.reach.name, &errand.own("begun"))?.unwrap_or_default())
+    }
+
+    /// Databases are put in by identifier, which must mean those of the plan.
+    async fn same_servers(&self, errand: &Errand<'_>, aws: &Aws) -> Outcome<()> {
+        for system in [&self.spec.from, &self.spec.to] {
+            let server = rds::look(aws, &self.world.rds(system)?).await?;
+            errand.cx.plan.choices.same_server(system, &server)?;
+        }
+        Ok(())
     }
 
     /// Puts a database in or takes it out, and waits until that is read back. One that is in, or out, already is what was

@@ -3,14 +3,14 @@
 use indexmap::IndexMap;
 use thiserror::Error;
 
-use super::{Choices, FORMAT, Plan, PlanStep, references, right_accounts};
+use super::{Choices, FORMAT, Plan, PlanStep, RdsServer, references, right_accounts};
 use crate::engine;
 use crate::runbook::Loaded;
 use crate::runbook::model::{AwsPlace, Gate, Name, Step, System};
 use crate::runbook::step_ids;
 use crate::systems::DriverError;
-use crate::systems::aws::Access;
 use crate::systems::aws::alb::{Alb, State};
+use crate::systems::aws::{Access, rds};
 use crate::systems::pair::Pair;
 use crate::systems::world::World;
 
@@ -36,7 +36,29 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
         plan.choices = engine::of_plan(&plan).choose(&plan, &replicate).await?;
     }
     plan.choices.routes = routes(&plan).await?;
+    plan.choices.servers = servers(&plan).await?;
     Ok(plan)
+}
+
+/// The servers of RDS that are called now what the runbook calls them. One that is not there yet may be made by the run.
+async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsServer>, DriverError> {
+    let world = World::new(plan.systems.clone());
+    let mut servers = IndexMap::new();
+    for (name, system) in &plan.systems {
+        if !matches!(system, System::Rds(_)) {
+            continue;
+        }
+        let aws = world.aws(name, Access::ReadOnly).await?;
+        match rds::look(&aws, &world.rds(name)?).await {
+            Ok(found) => {
+                let server = RdsServer { resource_id: found.resource_id, identifier: found.identifier };
+                servers.insert(name.clone(), server);
+            }
+            Err(error) if error.is_code(rds::NO_INSTANCE) || error.is_code(rds::NO_CLUSTER) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(servers)
 }
 
 /// What stands in the load balancers of AWS now.

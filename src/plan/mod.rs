@@ -18,7 +18,9 @@ use sha2::{Digest, Sha256};
 use crate::journal::StepId;
 use crate::runbook::model::{AwsPlace, Fence, Gate, Name, Stage, Step, System, Window};
 use crate::systems::aws::alb::State;
+use crate::systems::aws::rds::Server;
 use crate::systems::pair::Pair;
+use crate::systems::{Certainty, DriverError};
 
 /// Version of the stored form.
 pub const FORMAT: u32 = 1;
@@ -82,9 +84,21 @@ pub struct Choices {
     /// What stands in the load balancers of AWS, by system: the calls that the plan shows are made from it.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub routes: IndexMap<Name, State>,
+    /// The servers of RDS that `rds` systems name, by system; those that are not there yet are left out.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub servers: IndexMap<Name, RdsServer>,
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlChoices>,
+}
+
+/// A server of RDS as a plan means it: its identifier can be given to another one meanwhile, its resource id can't.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RdsServer {
+    /// `DbiResourceId`, or `DbClusterResourceId`.
+    pub resource_id: String,
+    /// What it was called.
+    pub identifier: String,
 }
 
 /// What was chosen for the streams between two MySQL or MariaDB servers.
@@ -153,6 +167,28 @@ pub struct SideChoices {
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlSide>,
+}
+
+impl Choices {
+    /// Whether a server of RDS is the one that the plan means by a system; a run changes no other.
+    pub fn same_server(&self, system: &str, found: &Server) -> Result<(), DriverError> {
+        let Some(planned) = self.servers.get(system) else {
+            // It was not there when the plan was made: the run itself made it.
+            return Ok(());
+        };
+        if planned.resource_id == found.resource_id {
+            return Ok(());
+        }
+        let reason = format!(
+            "what is called {} now is another {} than that of the plan ({}, planned {})",
+            found.identifier,
+            found.kind.word(),
+            found.resource_id,
+            planned.resource_id
+        );
+        Err(DriverError::new(system, "look whether it is the same", reason, Certainty::NotSent)
+            .with_hint("somebody has renamed it: nothing was changed. Put it right, or make a new plan"))
+    }
 }
 
 impl Plan {

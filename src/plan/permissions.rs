@@ -12,8 +12,13 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
     let world = World::new(plan.systems.clone());
     let mut all = Vec::new();
     for (name, system) in &plan.systems {
-        if let System::Alb(_) = system {
-            all.extend(alb::permissions(&world.alb(name)?));
+        match system {
+            System::Alb(_) => all.extend(alb::permissions(&world.alb(name)?)),
+            System::Rds(spec) => {
+                let look = if spec.cluster.is_some() { "DescribeDBClusters" } else { "DescribeDBInstances" };
+                all.push(Permission::anywhere(Service::Rds, look));
+            }
+            _ => {}
         }
     }
     all.extend(steps::permissions(plan));

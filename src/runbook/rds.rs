@@ -57,6 +57,35 @@ impl RdsProxy {
     }
 }
 
+/// The identifier of a server of RDS, which has its DNS name: `switch` gives it to another server. The one that has it is
+/// called otherwise from then on. Both restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RdsNames {
+    /// Where calls to AWS go.
+    #[serde(default, skip_serializing_if = "AwsPlace::is_empty")]
+    pub aws: AwsPlace,
+    /// The `rds` system whose identifier clients know.
+    pub from: Name,
+    /// The `rds` system that shall have it.
+    pub to: Name,
+    /// What the former one is called then; its identifier with `-old` when absent.
+    #[serde(default)]
+    pub former: Option<String>,
+    /// URL as an application dials it, by the name; a canary is written through it.
+    #[serde(default)]
+    pub probe: Option<String>,
+    /// Both have their names by then.
+    #[serde(default = "RdsNames::default_timeout")]
+    pub timeout: Span,
+}
+
+impl RdsNames {
+    const fn default_timeout() -> Span {
+        Span::secs(1800)
+    }
+}
+
 /// Make another instance of a cluster its writer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Rds, RdsProxy, Route53, SecretsManager, SsmParameter};
+use super::model::{
+    Alb, AwsPlace, CloudMap, Ecs, Name, Program, Rds, RdsNames, RdsProxy, Route53, SecretsManager, SsmParameter,
+};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -38,6 +40,8 @@ pub enum System {
     Rds(Rds),
     /// An RDS Proxy.
     RdsProxy(RdsProxy),
+    /// The identifier of a server of RDS, and its DNS name with it.
+    RdsNames(RdsNames),
 }
 
 impl System {
@@ -59,6 +63,7 @@ impl System {
             Self::CloudMap(_) => "cloud-map",
             Self::Rds(_) => "rds",
             Self::RdsProxy(_) => "rds-proxy",
+            Self::RdsNames(_) => "rds-names",
         }
     }
 
@@ -79,7 +84,8 @@ impl System {
             | Self::SsmParameter(_)
             | Self::Ecs(_)
             | Self::CloudMap(_)
-            | Self::RdsProxy(_) => Some(Manner { holds: Holds::Nothing, place: Place::Outside }),
+            | Self::RdsProxy(_)
+            | Self::RdsNames(_) => Some(Manner { holds: Holds::Nothing, place: Place::Outside }),
             _ => None,
         }
     }
@@ -94,7 +100,7 @@ impl System {
             Self::SecretsManager(spec) => Some((spec.from.is_some(), spec.to.is_some())),
             Self::SsmParameter(spec) => Some((spec.from.is_some(), spec.to.is_some())),
             Self::CloudMap(spec) => Some((spec.from.is_some(), spec.to.is_some())),
-            Self::RdsProxy(_) => Some((true, true)),
+            Self::RdsProxy(_) | Self::RdsNames(_) => Some((true, true)),
             Self::Ecs(spec) => match &spec.set {
                 Some(set) => Some((set.from.is_some(), set.to.is_some())),
                 None => Some((true, true)),
@@ -115,6 +121,7 @@ impl System {
             Self::CloudMap(spec) => Some(&spec.aws),
             Self::Rds(spec) => Some(&spec.aws),
             Self::RdsProxy(spec) => Some(&spec.aws),
+            Self::RdsNames(spec) => Some(&spec.aws),
             _ => None,
         }
     }
@@ -130,6 +137,7 @@ impl System {
             Self::CloudMap(spec) => Some(&mut spec.aws),
             Self::Rds(spec) => Some(&mut spec.aws),
             Self::RdsProxy(spec) => Some(&mut spec.aws),
+            Self::RdsNames(spec) => Some(&mut spec.aws),
             _ => None,
         }
     }

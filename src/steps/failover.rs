@@ -79,7 +79,9 @@ impl Failover {
     async fn cluster(&self, cx: &Context, aws: &Aws) -> Result<Cluster, StepError> {
         let spec = cx.world.rds(&self.of)?;
         let odd = || DriverError::new(&self.of, "look it up", "it is an instance, not a cluster", Certainty::NotSent);
-        Ok(driver::cluster(aws, &spec.cluster.ok_or_else(odd)?).await?)
+        let found = driver::cluster(aws, &spec.cluster.ok_or_else(odd)?).await?;
+        cx.plan.choices.same_server(&self.of, &found.server)?;
+        Ok(found)
     }
 
     /// The instance that shall be the writer after this act; on the way back, the one that was.
@@ -179,10 +181,7 @@ fn writer(found: &Cluster) -> &str {
 pub(super) fn permissions(step: &Failover, world: &World) -> Vec<Permission> {
     let Some(System::Rds(spec)) = world.get(&step.of) else { return Vec::new() };
     let cluster = spec.cluster.as_deref().filter(|name| !name.contains("${")).unwrap_or("*");
-    vec![
-        Permission::anywhere(Service::Rds, "DescribeDBClusters"),
-        Permission::on(Service::Rds, "FailoverDBCluster", arn("rds", &spec.aws, &format!("cluster:{cluster}"))),
-    ]
+    vec![Permission::on(Service::Rds, "FailoverDBCluster", arn("rds", &spec.aws, &format!("cluster:{cluster}")))]
 }
 
 #[cfg(test)]

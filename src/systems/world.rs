@@ -196,6 +196,7 @@ fn names_in(system: &mut System) -> Vec<&mut String> {
             [&mut spec.parameter].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
         }
         System::RdsProxy(spec) => vec![&mut spec.proxy],
+        System::RdsNames(spec) => spec.former.iter_mut().collect(),
         System::Ecs(spec) => [&mut spec.cluster].into_iter().chain(&mut spec.service).collect(),
         System::CloudMap(spec) => {
             [&mut spec.service, &mut spec.instance].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()

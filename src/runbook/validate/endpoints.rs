@@ -31,12 +31,32 @@ pub(super) fn values(check: &mut Check<'_>) {
                 addresses(check, &path, [&system.from, &system.to]);
             }
             System::Rds(system) => rds(check, &path, system),
-            System::RdsProxy(system) => {
-                check.system(&format!("{path}/from"), &system.from, "rds");
-                check.system(&format!("{path}/to"), &system.to, "rds");
+            System::RdsProxy(system) => servers(check, &path, &system.from, &system.to),
+            System::RdsNames(system) => {
+                servers(check, &path, &system.from, &system.to);
+                of_one_kind(check, &path, &system.from, &system.to);
             }
             _ => {}
         }
+    }
+}
+
+fn servers(check: &mut Check<'_>, path: &str, from: &str, to: &str) {
+    check.system(&format!("{path}/from"), from, "rds");
+    check.system(&format!("{path}/to"), to, "rds");
+}
+
+/// An instance can't have the name of a cluster and keep its DNS name.
+fn of_one_kind(check: &mut Check<'_>, path: &str, from: &str, to: &str) {
+    let cluster = |name: &str| match check.runbook.systems.get(name) {
+        Some(System::Rds(spec)) => Some(spec.cluster.is_some()),
+        _ => None,
+    };
+    if let (Some(from), Some(to)) = (cluster(from), cluster(to))
+        && from != to
+    {
+        let message = "an instance and a cluster have DNS names of different forms: clients would not follow";
+        check.error(&format!("{path}/to"), "mixed-kinds", message, "use a secret, a parameter or a DNS record instead");
     }
 }
 
@@ -137,7 +157,9 @@ pub(super) fn order(check: &mut Check<'_>) {
     for (n, (path, step)) in steps.iter().enumerate() {
         match step {
             Step::Switch(switch) => {
-                let when = When { has_pair: replicate.is_some(), before: window.is_some_and(|window| n < window) };
+                let streams = replicate.is_some_and(|at| at < n) && finalize.is_none_or(|at| n < at);
+                let before = window.is_some_and(|window| n < window);
+                let when = When { has_pair: replicate.is_some(), before, streams };
                 outside(check, path, switch, &when);
                 twice(check, path, switch, &mut led);
             }
@@ -160,6 +182,8 @@ pub(super) fn order(check: &mut Check<'_>) {
 struct When {
     has_pair: bool,
     before: bool,
+    /// Between `replicate` and `finalize`.
+    streams: bool,
 }
 
 fn outside(check: &mut Check<'_>, path: &str, switch: &Switch, when: &When) {
@@ -174,6 +198,11 @@ fn outside(check: &mut Check<'_>, path: &str, switch: &Switch, when: &When) {
         if when.has_pair && when.before && matches!(system, System::RdsProxy(_)) {
             let message = format!("`{name}` would lead to the target, which takes no writes before the window");
             check.error(&path, "too-early", &message, "move it behind the window");
+            continue;
+        }
+        if when.streams && matches!(system, System::RdsNames(_)) {
+            let message = format!("the streams dial the servers by name, and `{name}` renames both");
+            check.error(&path, "renamed-while-replicating", &message, "move it behind `finalize`");
             continue;
         }
         let named = from && to;

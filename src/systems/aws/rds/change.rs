@@ -1,8 +1,30 @@
 //! Changing instances and clusters: one function a call. Each may be asked for and not confirmed
 //! ([`Certainty::Unknown`](crate::systems::Certainty)): the caller looks before it asks again.
 
+use super::Kind;
 use crate::systems::Result;
 use crate::systems::aws::{Aws, Service};
+
+/// Gives a server another identifier, at once: an instance restarts for it. The same again changes nothing.
+pub async fn rename(aws: &Aws, kind: Kind, identifier: &str, to: &str) -> Result<()> {
+    let what = format!("rename the {} {identifier} to {to}", kind.word());
+    match kind {
+        Kind::Instance => {
+            let ask = || {
+                let call = aws.rds().modify_db_instance().db_instance_identifier(identifier);
+                call.new_db_instance_identifier(to).apply_immediately(true).send()
+            };
+            aws.write(Service::Rds, &what, ask).await.map(drop)
+        }
+        Kind::Cluster => {
+            let ask = || {
+                let call = aws.rds().modify_db_cluster().db_cluster_identifier(identifier);
+                call.new_db_cluster_identifier(to).apply_immediately(true).send()
+            };
+            aws.write(Service::Rds, &what, ask).await.map(drop)
+        }
+    }
+}
 
 /// Makes another instance of a cluster its writer.
 pub async fn failover(aws: &Aws, cluster: &str, to: &str) -> Result<()> {

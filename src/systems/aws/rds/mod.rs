@@ -9,7 +9,7 @@ pub mod proxy;
 mod read;
 mod server;
 
-pub use change::failover;
+pub use change::{failover, rename};
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 
