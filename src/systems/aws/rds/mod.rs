@@ -4,9 +4,11 @@
 //! An identifier can be renamed and given to another server; the resource id (`DbiResourceId`, `DbClusterResourceId`)
 //! stays with the server for as long as it lives.
 
+mod endpoint;
 mod read;
 mod server;
 
+pub use endpoint::endpoint;
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 
