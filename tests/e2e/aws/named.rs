@@ -49,8 +49,8 @@ impl Shown {
 struct Rds(Mutex<Vec<Shown>>);
 
 impl Rds {
-    fn shows(&self, all: &[Shown]) {
-        *self.0.lock().unwrap() = all.to_vec();
+    fn shows(&self, one: &Shown) {
+        *self.0.lock().unwrap() = vec![one.clone()];
     }
 }
 
@@ -110,11 +110,11 @@ async fn a_target_that_rds_names_is_followed_and_never_mistaken() {
     let missing = scene.must(3, &["check", runbook]).await;
     assert!(missing.says("rds:orders-rds") && missing.says("correct the identifier"), "{missing:?}");
     let shown = Shown { identifier: "orders-prod", resource: "db-ONE", status: "creating", port: None };
-    rds.shows(&[shown.clone()]);
+    rds.shows(&shown);
     let creating = scene.must(3, &["check", runbook]).await;
     assert!(creating.says("has no endpoint yet: it is creating"), "{creating:?}");
     let first = Shown { status: "available", port: Some(before.address().port()), ..shown };
-    rds.shows(&[first.clone()]);
+    rds.shows(&first);
     scene.must(0, &["check", runbook]).await;
     let planned = scene.must(0, &["plan", runbook]).await;
     assert!(planned.says(r#"DescribeDBInstances {"DBInstanceIdentifier":"orders-prod"}"#), "{planned:?}");
@@ -125,7 +125,7 @@ async fn a_target_that_rds_names_is_followed_and_never_mistaken() {
     scene.run(4).await;
     scene.open_door();
     // Another server has the name now, and the one of the plan is gone.
-    rds.shows(&[Shown { resource: "db-TWO", ..first.clone() }]);
+    rds.shows(&Shown { resource: "db-TWO", ..first.clone() });
     scene.must(4, &["resume", "--output", "json"]).await;
     let why = scene.state().hold.unwrap();
     assert!(why.contains("another instance than that of the plan (db-TWO, planned db-ONE)"), "{why}");
@@ -133,7 +133,7 @@ async fn a_target_that_rds_names_is_followed_and_never_mistaken() {
 
     // It is there again, elsewhere; and from the moment that the window is armed RDS answers nobody.
     let moved = Shown { port: Some(direct), ..first };
-    rds.shows(&[moved.clone()]);
+    rds.shows(&moved);
     let mut command = scene.command(&["resume", "--output", "json"]);
     let run = command.env(halt::STOP_AT, "done:window").spawn().unwrap();
     let stopped = pid(&run);
@@ -148,7 +148,7 @@ async fn a_target_that_rds_names_is_followed_and_never_mistaken() {
 
     // Somebody renames it: the server is the same, and the way back is open.
     proxy.heal();
-    rds.shows(&[Shown { identifier: "orders-kept", ..moved }]);
+    rds.shows(&Shown { identifier: "orders-kept", ..moved });
     scene.must(5, &["rollback", "--output", "json"]).await;
     assert_eq!(scene.state().writer, Side::Source, "{}", scene.story());
     assert!(proxy.writes().is_empty(), "a database that is named by RDS is only looked up: {:?}", proxy.writes());
