@@ -108,10 +108,11 @@ fn gates_with_places(gates: &IndexMap<Name, Gate>, around: &AwsPlace) -> IndexMa
     gates
 }
 
-/// The systems, each with the place that its calls to AWS go to.
+/// The systems, each with the place that its calls to AWS go to; databases that name an `rds` system have a URL.
 fn with_places(systems: &IndexMap<Name, System>, around: &AwsPlace) -> IndexMap<Name, System> {
     let mut systems = systems.clone();
     systems.values_mut().filter_map(System::aws_mut).for_each(|place| place.fill(around));
+    systems.values_mut().for_each(System::spell_out);
     systems
 }
 

@@ -47,6 +47,7 @@ mod health;
 mod killing;
 mod lost;
 mod meddling;
+mod named;
 mod rds_names;
 mod rds_overlay;
 mod rds_proxy;

@@ -51,6 +51,21 @@ async fn settle(client: &rds::Client, name: &str) {
     panic!("{name} is never available");
 }
 
+/// As somebody else would.
+async fn rename(client: &rds::Client, is: &str, becomes: &str) {
+    let rename = client.modify_db_instance().db_instance_identifier(is).new_db_instance_identifier(becomes);
+    rename.apply_immediately(true).send().await.unwrap();
+    for _ in 0..20 {
+        let found = client.describe_db_instances().send().await.unwrap();
+        let named = |one: &&rds::types::DbInstance| one.db_instance_identifier() == Some(becomes);
+        let one = found.db_instances().iter().find(named);
+        if one.is_some_and(|one| one.db_instance_status() == Some("available")) {
+            return;
+        }
+    }
+    panic!("{becomes} is never available");
+}
+
 /// What the two are called: the one that was `orders`, and the other.
 fn called(overlay: &Rds, ids: &[String; 2]) -> [String; 2] {
     let names: Vec<String> = overlay.instances().into_iter().map(|(name, _)| name).collect();
@@ -71,7 +86,7 @@ async fn a_name_is_given_to_another_server_and_back() {
     let runbook = scene.runbook.to_str().unwrap().to_owned();
     let policy = scene.must(0, &["iam-policy", &runbook]).await.out;
     let checked = scene.must(0, &["check", &runbook]).await;
-    assert!(checked.out.contains("it will be called orders-old"), "{checked:?}");
+    assert!(checked.out.contains("the name of the former server is free"), "{checked:?}");
     let planned = scene.must(0, &["plan", &runbook]).await;
     assert!(planned.out.contains("NewDBInstanceIdentifier") && planned.out.contains("orders-old"), "{planned:?}");
     assert_eq!(scene.proxy.writes().len(), before, "check and plan change nothing");
@@ -113,31 +128,19 @@ async fn killed_anywhere_both_get_their_names() {
 async fn a_name_that_somebody_else_takes_holds_the_run() {
     let (scene, overlay, client) = shop().await;
     let ids = ids(&overlay);
+    create(&client, "third").await;
+    settle(&client, "third").await;
     let stop = scene.proxy.stop_before(at("rds", "ModifyDBInstance").only(2));
     let run = scene.start();
     stop.reached().await;
-    create(&client, "orders").await;
+    rename(&client, "third", "orders").await;
     stop.release();
     assert_eq!(ended(run).await.code, 4, "{}", scene.story());
     assert!(scene.held().contains("DBInstanceAlreadyExists"), "{}", scene.held());
     assert_eq!(called(&overlay, &ids), ["orders-old", "orders-2"]);
-    let away = client.modify_db_instance().db_instance_identifier("orders").new_db_instance_identifier("third");
-    settle(&client, "orders").await;
-    away.apply_immediately(true).send().await.unwrap();
-    settle_all(&client).await;
+    rename(&client, "orders", "third").await;
     scene.must(0, &["resume", "--output", "json"]).await;
     assert_eq!(called(&overlay, &ids), ["orders-old", "orders"], "{}", scene.story());
-}
-
-async fn settle_all(client: &rds::Client) {
-    for _ in 0..20 {
-        let found = client.describe_db_instances().send().await.unwrap();
-        let done = |one: &rds::types::DbInstance| one.db_instance_status() == Some("available");
-        if found.db_instances().iter().all(done) && found.db_instances().len() == 3 {
-            return;
-        }
-    }
-    panic!("not all are available");
 }
 
 /// A server that was renamed since the plan was made is not taken for the one of the plan.
@@ -148,9 +151,7 @@ async fn a_server_that_got_the_name_meanwhile_is_left_alone() {
     scene.write(&text.replace("  - preflight\n", "  - approve: { message: \"go on?\", timeout: 1s }\n"));
     scene.run(4).await;
     for (is, becomes) in [("orders", "third"), ("orders-2", "orders")] {
-        let rename = client.modify_db_instance().db_instance_identifier(is).new_db_instance_identifier(becomes);
-        rename.apply_immediately(true).send().await.unwrap();
-        settle_all_named(&client, becomes).await;
+        rename(&client, is, becomes).await;
     }
     let asked = scene.proxy.count("rds", "ModifyDBInstance");
     scene.must(0, &["approve"]).await;
@@ -162,16 +163,4 @@ async fn a_server_that_got_the_name_meanwhile_is_left_alone() {
     );
     assert_eq!(scene.proxy.count("rds", "ModifyDBInstance"), asked);
     drop(overlay);
-}
-
-async fn settle_all_named(client: &rds::Client, name: &str) {
-    for _ in 0..20 {
-        let found = client.describe_db_instances().send().await.unwrap();
-        let named = |one: &&rds::types::DbInstance| one.db_instance_identifier() == Some(name);
-        let found = found.db_instances().iter().find(named).and_then(|one| one.db_instance_status().map(str::to_owned));
-        if found.as_deref() == Some("available") {
-            return;
-        }
-    }
-    panic!("{name} is never available");
 }

@@ -5,11 +5,13 @@
 //! stays with the server for as long as it lives.
 
 mod change;
+mod endpoint;
 pub mod proxy;
 mod read;
 mod server;
 
 pub use change::{failover, rename};
+pub use endpoint::endpoint;
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 
