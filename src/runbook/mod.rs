@@ -18,6 +18,7 @@ mod mask;
 pub mod model;
 mod overlay;
 mod rds;
+mod rds_steps;
 mod read;
 mod schema;
 mod steps;

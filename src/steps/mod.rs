@@ -10,13 +10,16 @@ mod finalize;
 mod freeze;
 mod gating;
 mod leading;
+mod notes;
 mod preflight;
 mod promote;
 mod prove;
+mod rds_server;
 mod replicate;
 mod run_task;
 mod sequences;
 mod shift;
+mod snapshot;
 mod sql;
 mod switch;
 mod verify;
@@ -29,6 +32,7 @@ pub use freeze::new_token;
 pub use leading::permissions;
 pub use preflight::{accepted, findings};
 pub use prove::prove;
+pub use rds_server::changed as server_changed;
 pub use verify::{PATIENCE as COMPARE_PATIENCE, status_words};
 
 use async_trait::async_trait;
@@ -114,6 +118,7 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Sql(step) => step,
         Step::Command(step) => step,
         Step::RunTask(step) => step,
+        Step::Snapshot(step) => step,
     }
 }
 

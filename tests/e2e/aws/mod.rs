@@ -48,6 +48,7 @@ mod lost;
 mod meddling;
 mod rds_overlay;
 mod rds_proxy;
+mod rds_steps;
 mod references;
 mod shift;
 mod warned;
