@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{Name, Program, RunTask, Snapshot};
+use super::model::{Failover, Name, Program, RunTask, Snapshot};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -48,6 +48,8 @@ pub enum Step {
     RunTask(RunTask),
     /// Take a snapshot of a server of RDS, and wait until it is there.
     Snapshot(Snapshot),
+    /// Make another instance of a cluster of RDS its writer.
+    Failover(Failover),
 }
 
 impl Step {
@@ -73,6 +75,7 @@ impl Step {
             Self::Command(_) => "command",
             Self::RunTask(_) => "run-task",
             Self::Snapshot(_) => "snapshot",
+            Self::Failover(_) => "failover",
         }
     }
 
@@ -104,6 +107,7 @@ impl Step {
             Self::Command(step) => step.name.as_deref(),
             Self::RunTask(step) => step.name.as_deref(),
             Self::Snapshot(step) => step.name.as_deref(),
+            Self::Failover(step) => step.name.as_deref(),
         }
     }
 

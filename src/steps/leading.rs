@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{StepError, run_task, snapshot};
+use super::{StepError, failover, run_task, snapshot};
 use crate::clock;
 use crate::endpoints::{self, Endpoint, Errand, Leads, Route};
 use crate::executor::state::{RunState, Side};
@@ -91,6 +91,7 @@ pub(super) async fn findings(plan: &Plan) -> Vec<Finding> {
             }
             Step::RunTask(task) => findings.push(run_task::finding(task, &world).await),
             Step::Snapshot(step) => findings.push(snapshot::finding(step, &world).await),
+            Step::Failover(step) => findings.push(failover::finding(step, &world).await),
             _ => {}
         }
     }
@@ -115,6 +116,7 @@ pub fn permissions(plan: &Plan) -> Vec<Permission> {
         }
         Step::RunTask(task) => run_task::permissions(task, &world),
         Step::Snapshot(step) => snapshot::permissions(step, &world),
+        Step::Failover(step) => failover::permissions(step, &world),
         _ => Vec::new(),
     };
     plan.steps.iter().flat_map(of).collect()

@@ -6,6 +6,7 @@ mod bake;
 mod command;
 mod drain;
 mod error;
+mod failover;
 mod finalize;
 mod freeze;
 mod gating;
@@ -119,6 +120,7 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Command(step) => step,
         Step::RunTask(step) => step,
         Step::Snapshot(step) => step,
+        Step::Failover(step) => step,
     }
 }
 

@@ -351,6 +351,7 @@ fn lock_sql(postgres: bool) -> String {
     if postgres { format!("SELECT pg_try_advisory_lock({LOCK})") } else { "SELECT GET_LOCK('pointsman', 0)".to_owned() }
 }
 
+/// Notes of the way there are not those of the way back.
 fn configured(network: &TaskNetwork) -> Result<NetworkConfiguration, String> {
     let public = if network.public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let vpc = AwsVpcConfiguration::builder()

@@ -41,6 +41,7 @@ mod behind_a_window;
 mod book;
 mod cloudwatch;
 mod endpoints;
+mod failover;
 mod harness;
 mod health;
 mod killing;

@@ -4,11 +4,13 @@
 //! An identifier can be renamed and given to another server; the resource id (`DbiResourceId`, `DbClusterResourceId`)
 //! stays with the server for as long as it lives.
 
+mod change;
 pub mod proxy;
 mod read;
 mod server;
 mod snapshots;
 
+pub use change::failover;
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 pub use snapshots::{SNAPSHOT_EXISTS, Snapshot, create_snapshot, snapshot};
