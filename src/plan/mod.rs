@@ -156,6 +156,9 @@ pub struct SideChoices {
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlSide>,
+    /// The server of RDS that answered, of a database that names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rds: Option<RdsSide>,
 }
 
 /// A server of RDS: an identifier can be renamed, and given to another one; the resource id can't.

@@ -16,6 +16,7 @@ mod ids;
 mod load;
 mod mask;
 pub mod model;
+mod named;
 mod overlay;
 mod rds;
 mod rds_steps;

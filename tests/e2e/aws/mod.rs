@@ -47,6 +47,7 @@ mod health;
 mod killing;
 mod lost;
 mod meddling;
+mod named;
 mod rds_overlay;
 mod rds_proxy;
 mod rds_steps;
