@@ -139,6 +139,9 @@ pub struct Replicate {
     pub from: Name,
     /// The database that is moved to.
     pub to: Name,
+    /// By what means the target follows.
+    #[serde(default, skip_serializing_if = "Means::is_native")]
+    pub through: Means,
     /// Schemas to carry; all of the application's when empty.
     #[serde(default)]
     pub schemas: Vec<Name>,
@@ -171,6 +174,25 @@ impl Replicate {
 
     const fn default_timeout() -> Span {
         Span::secs(24 * 3600)
+    }
+}
+
+/// By what means a target follows its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// The servers' own logical replication.
+    #[default]
+    Native,
+    /// PostgreSQL: the target is a physical replica of the source already, and the window promotes it.
+    ReadReplica,
+}
+
+impl Means {
+    /// Whether nothing else was asked for.
+    #[must_use]
+    pub const fn is_native(&self) -> bool {
+        matches!(self, Self::Native)
     }
 }
 
@@ -339,11 +361,15 @@ pub struct Promote {
     pub name: Option<Name>,
     /// Whether the source follows the target afterwards, so that a rollback loses no write.
     pub keep_way_back: bool,
+    /// A read replica's promotion must have ended by then, or the run asks for a person; 30 min when absent. Writes wait
+    /// for it, also beyond the window's budget: it comes behind the commit point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
 }
 
 impl Default for Promote {
     fn default() -> Self {
-        Self { name: None, keep_way_back: true }
+        Self { name: None, keep_way_back: true, timeout: None }
     }
 }
 
