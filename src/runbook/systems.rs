@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Rds, Route53, SecretsManager, SsmParameter};
+use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Rds, RdsProxy, Route53, SecretsManager, SsmParameter};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -36,6 +36,8 @@ pub enum System {
     CloudMap(CloudMap),
     /// A database server of RDS: an instance, or a cluster of Aurora.
     Rds(Rds),
+    /// An RDS Proxy.
+    RdsProxy(RdsProxy),
 }
 
 impl System {
@@ -56,6 +58,7 @@ impl System {
             Self::Ecs(_) => "ecs",
             Self::CloudMap(_) => "cloud-map",
             Self::Rds(_) => "rds",
+            Self::RdsProxy(_) => "rds-proxy",
         }
     }
 
@@ -71,9 +74,12 @@ impl System {
         match self {
             Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
             Self::HaproxyTcp(_) => Some(Manner { holds: Holds::Drain, place: Place::Inside }),
-            Self::Route53(_) | Self::SecretsManager(_) | Self::SsmParameter(_) | Self::Ecs(_) | Self::CloudMap(_) => {
-                Some(Manner { holds: Holds::Nothing, place: Place::Outside })
-            }
+            Self::Route53(_)
+            | Self::SecretsManager(_)
+            | Self::SsmParameter(_)
+            | Self::Ecs(_)
+            | Self::CloudMap(_)
+            | Self::RdsProxy(_) => Some(Manner { holds: Holds::Nothing, place: Place::Outside }),
             _ => None,
         }
     }
@@ -88,6 +94,7 @@ impl System {
             Self::SecretsManager(spec) => Some((spec.from.is_some(), spec.to.is_some())),
             Self::SsmParameter(spec) => Some((spec.from.is_some(), spec.to.is_some())),
             Self::CloudMap(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::RdsProxy(_) => Some((true, true)),
             Self::Ecs(spec) => match &spec.set {
                 Some(set) => Some((set.from.is_some(), set.to.is_some())),
                 None => Some((true, true)),
@@ -107,6 +114,7 @@ impl System {
             Self::Ecs(spec) => Some(&spec.aws),
             Self::CloudMap(spec) => Some(&spec.aws),
             Self::Rds(spec) => Some(&spec.aws),
+            Self::RdsProxy(spec) => Some(&spec.aws),
             _ => None,
         }
     }
@@ -121,6 +129,7 @@ impl System {
             Self::Ecs(spec) => Some(&mut spec.aws),
             Self::CloudMap(spec) => Some(&mut spec.aws),
             Self::Rds(spec) => Some(&mut spec.aws),
+            Self::RdsProxy(spec) => Some(&mut spec.aws),
             _ => None,
         }
     }

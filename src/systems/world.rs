@@ -195,6 +195,7 @@ fn names_in(system: &mut System) -> Vec<&mut String> {
         System::SsmParameter(spec) => {
             [&mut spec.parameter].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
         }
+        System::RdsProxy(spec) => vec![&mut spec.proxy],
         System::Ecs(spec) => [&mut spec.cluster].into_iter().chain(&mut spec.service).collect(),
         System::CloudMap(spec) => {
             [&mut spec.service, &mut spec.instance].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
