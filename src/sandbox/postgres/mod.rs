@@ -166,7 +166,7 @@ async fn copy_cluster(start: &StartServer, data: &Path, primary: u16) -> Result<
         args: ["-d", &url, "-D", &data.display().to_string(), "-R", "-X", "stream", "-c", "fast", "--no-sync"]
             .map(String::from)
             .to_vec(),
-        env: vec![("PGPASSWORD".into(), start.passwords.of(Role::Superuser))],
+        env: vec![("PGPASSWORD", start.passwords.of(Role::Superuser))],
         root: &start.root,
         working_folder: data,
         as_servant: true,
