@@ -19,6 +19,7 @@ pub mod model;
 mod overlay;
 mod rds;
 mod read;
+mod replicate;
 mod schema;
 mod steps;
 mod systems;

@@ -18,6 +18,7 @@ pub use super::aws::*;
 pub use super::endpoints::*;
 pub use super::gates::*;
 pub use super::rds::*;
+pub use super::replicate::*;
 pub use super::steps::*;
 pub use super::systems::*;
 

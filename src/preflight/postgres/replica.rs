@@ -247,24 +247,29 @@ mod tests {
         Facts { delay_ms: 0, hold_up_ms: 1000, slot: None, may_promote: true, subscriptions: 0 }
     }
 
-    fn judged(id: &str, system: &str, spoil: impl FnOnce(&mut PreflightInput, &mut Facts)) -> Finding {
-        let (mut input, mut facts) = (input(), facts());
+    /// A source and its replica.
+    fn pair() -> PreflightInput {
+        let mut input = input();
         input.target.server.version = input.source.server.version;
         input.target.server.system_identifier = input.source.server.system_identifier.clone();
         input.target.server.in_recovery = true;
+        for found in input.reach.iter_mut().filter_map(|reach| reach.found.as_mut()) {
+            found.system_identifier = input.source.server.system_identifier.clone();
+        }
         input.wanted.copy_schema = false;
         input.wanted.budget = Some(Span::secs(5));
+        input
+    }
+
+    fn judged(id: &str, system: &str, spoil: impl FnOnce(&mut PreflightInput, &mut Facts)) -> Finding {
+        let (mut input, mut facts) = (pair(), facts());
         spoil(&mut input, &mut facts);
         find(&judge(&input, &facts, true), id, system).clone()
     }
 
     #[test]
     fn a_tidy_replica_has_no_failure() {
-        let (mut input, facts) = (input(), facts());
-        input.target.server.version = input.source.server.version;
-        input.target.server.system_identifier = input.source.server.system_identifier.clone();
-        input.target.server.in_recovery = true;
-        let findings = judge(&input, &facts, true);
+        let findings = judge(&pair(), &facts(), true);
         let failures: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Fail).collect();
         assert!(failures.is_empty(), "{failures:#?}");
     }

@@ -3,3 +3,4 @@
 
 pub mod ecs;
 pub mod health;
+pub mod rds;
