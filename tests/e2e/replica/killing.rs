@@ -63,7 +63,9 @@ async fn every_fifth_entry_of_a_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_entry_of_a_window_around_the_promotion() {
     let stage = Stage::new().await;
+    let load = stage.scene.load(RATE);
     stage.scene.run(0).await;
+    load.stop().await;
     let at = |wanted: fn(&Event) -> bool| stage.scene.entries().iter().find(|entry| wanted(&entry.event)).unwrap().seq;
     let first = at(|event| super::support::begins(event, "drain"));
     let last = at(|event| matches!(event, Event::Passed { .. }));
