@@ -18,6 +18,7 @@ pub(in crate::engine) async fn choose(plan: &Plan, replicate: &Replicate) -> Res
     };
     Ok(Choices {
         routes: indexmap::IndexMap::new(),
+        servers: indexmap::IndexMap::new(),
         source: look(&source, wanted).await?,
         target: look(&target, wanted).await?,
         tables: catalog::tables(&source, &schemas).await?,
@@ -46,5 +47,6 @@ async fn look(session: &Session, wanted: Fence) -> Result<SideChoices, DriverErr
         database: identity.database,
         role: identity.role,
         mysql: None,
+        rds: None,
     })
 }
