@@ -3,14 +3,16 @@
 use indexmap::IndexMap;
 use thiserror::Error;
 
-use super::{Choices, FORMAT, Plan, PlanStep, RdsServer, references, right_accounts};
+use super::{Choices, FORMAT, Plan, PlanStep, RdsServer, RdsSide, references, right_accounts};
 use crate::engine;
 use crate::runbook::Loaded;
 use crate::runbook::model::{AwsPlace, Gate, Name, Step, System};
 use crate::runbook::step_ids;
+use crate::secret::remote;
 use crate::systems::DriverError;
+use crate::systems::aws::Access;
 use crate::systems::aws::alb::{Alb, State};
-use crate::systems::aws::{Access, rds};
+use crate::systems::aws::rds;
 use crate::systems::pair::Pair;
 use crate::systems::world::World;
 
@@ -34,31 +36,19 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
     });
     if let Some(replicate) = replicate {
         plan.choices = engine::of_plan(&plan).choose(&plan, &replicate).await?;
+        plan.choices.source.rds = on_rds(&plan, &replicate.from);
+        plan.choices.target.rds = on_rds(&plan, &replicate.to);
     }
     plan.choices.routes = routes(&plan).await?;
     plan.choices.servers = servers(&plan).await?;
     Ok(plan)
 }
 
-/// The servers of RDS that are called now what the runbook calls them. One that is not there yet may be made by the run.
-async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsServer>, DriverError> {
-    let world = World::new(plan.systems.clone());
-    let mut servers = IndexMap::new();
-    for (name, system) in &plan.systems {
-        if !matches!(system, System::Rds(_)) {
-            continue;
-        }
-        let aws = world.aws(name, Access::ReadOnly).await?;
-        match rds::look(&aws, &world.rds(name)?).await {
-            Ok(found) => {
-                let server = RdsServer { resource_id: found.resource_id, identifier: found.identifier };
-                servers.insert(name.clone(), server);
-            }
-            Err(error) if error.is_code(rds::NO_INSTANCE) || error.is_code(rds::NO_CLUSTER) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(servers)
+/// The server of RDS that a database names, as it was when the database was dialled a moment ago.
+fn on_rds(plan: &Plan, database: &str) -> Option<RdsSide> {
+    let rds = plan.systems.get(database)?.naming()?.rds.to_owned();
+    let known = |key: &str| remote::known_of_rds(&rds, key);
+    Some(RdsSide { resource_id: known("resource")?, identifier: known("identifier")? })
 }
 
 /// What stands in the load balancers of AWS now.
@@ -74,12 +64,32 @@ async fn routes(plan: &Plan) -> Result<IndexMap<Name, State>, DriverError> {
     Ok(routes)
 }
 
+/// The servers of RDS that are called now what the runbook calls them. One that is not there yet may be made by the run.
+async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsServer>, DriverError> {
+    let world = World::new(plan.systems.clone());
+    let mut servers = IndexMap::new();
+    for name in plan.systems.iter().filter(|(_, system)| matches!(system, System::Rds(_))).map(|(name, _)| name) {
+        let aws = world.aws(name, Access::ReadOnly).await?;
+        match rds::look(&aws, &world.rds(name)?).await {
+            Ok(found) => {
+                let server = RdsServer { resource_id: found.resource_id, identifier: found.identifier };
+                servers.insert(name.clone(), server);
+            }
+            Err(error) if error.is_code(rds::NO_INSTANCE) || error.is_code(rds::NO_CLUSTER) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(servers)
+}
+
 /// The plan of a runbook with choices that were made already; pure.
 #[must_use]
 pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
     let runbook = &loaded.runbook;
     let pair = runbook.steps.iter().find_map(|step| match step {
-        Step::Replicate(step) => Some(Pair { source: step.from.clone(), target: step.to.clone() }),
+        Step::Replicate(step) => {
+            Some(Pair { source: step.from.clone(), target: step.to.clone(), through: step.through })
+        }
         _ => None,
     });
     Plan {

@@ -1,6 +1,7 @@
 //! What a run of a plan must be allowed to do in AWS: each driver says what it asks for.
 
 use super::{Plan, references};
+use crate::preflight;
 use crate::runbook::model::{Gate, System};
 use crate::steps;
 use crate::systems::Result;
@@ -14,10 +15,7 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
     for (name, system) in &plan.systems {
         match system {
             System::Alb(_) => all.extend(alb::permissions(&world.alb(name)?)),
-            System::Rds(spec) => {
-                let look = if spec.cluster.is_some() { "DescribeDBClusters" } else { "DescribeDBInstances" };
-                all.push(Permission::anywhere(Service::Rds, look));
-            }
+            System::Rds(spec) => all.extend(preflight::rds::permissions(spec)),
             _ => {}
         }
     }

@@ -63,7 +63,13 @@ pub fn look_up(spec: &Rds) -> Call {
 
 /// The servers of RDS that the plan was made for.
 fn planned(plan: &Plan) -> vault::Planned {
-    plan.choices.servers.iter().map(|(system, server)| (system.clone(), server.resource_id.clone())).collect()
+    let Some(pair) = &plan.pair else { return vault::Planned::new() };
+    let sides = [(&pair.source, &plan.choices.source), (&pair.target, &plan.choices.target)];
+    let of = |(name, side): (&String, &super::SideChoices)| {
+        let system = plan.systems.get(name)?.naming()?.rds.to_owned();
+        Some((system, side.rds.as_ref()?.resource_id.clone()))
+    };
+    sides.into_iter().filter_map(of).collect()
 }
 
 /// What reading them must be allowed.

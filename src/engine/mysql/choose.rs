@@ -85,6 +85,7 @@ fn look(identity: &Identity, wanted: Fence, rds: Option<bool>) -> SideChoices {
             domain: identity.variable("gtid_domain_id").parse().unwrap_or(0),
             new_words: identity.flavour == Flavour::Mysql && identity.version.from(8, 4, 0),
         }),
+        rds: None,
     }
 }
 
