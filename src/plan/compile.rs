@@ -69,7 +69,8 @@ async fn routes(plan: &Plan) -> Result<IndexMap<Name, State>, DriverError> {
 async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsSide>, DriverError> {
     let world = World::new(plan.systems.clone());
     let mut servers = IndexMap::new();
-    for name in plan.steps.iter().filter_map(|step| steps::server_changed(&step.step)) {
+    let named = plan.steps.iter().flat_map(|step| steps::servers_changed(&step.step));
+    for name in named.filter(|name| matches!(plan.systems.get(*name), Some(System::Rds(_)))) {
         let aws = world.aws(name, Access::ReadOnly).await?;
         match rds::look(&aws, &world.rds(name)?).await {
             Ok(found) => {

@@ -5,14 +5,20 @@
 //! stays with the server for as long as it lives.
 
 mod change;
+mod create;
 mod endpoint;
+mod parameters;
+mod power;
 pub mod proxy;
 mod read;
 mod server;
 mod snapshots;
 
 pub use change::failover;
+pub use create::{create_instance, delete_instance, unprotect};
 pub use endpoint::endpoint;
+pub use parameters::{Change, Parameter, change_parameters, parameters, reboot, with_group};
+pub use power::{start, stop};
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 pub use snapshots::{SNAPSHOT_EXISTS, Snapshot, create_snapshot, snapshot};
