@@ -161,9 +161,10 @@ impl CreateInstance {
         let snapshot = rds_server::identifier(&cx.run, of, &self.of, 0);
         cx.note(of, json!({ key(of, "deleting"): called, key(of, "snapshot"): snapshot }), Durability::Synced)?;
         cx.still_mine()?;
-        let asked = match found.protected {
-            true => driver::unprotect(aws, called).await,
-            false => driver::delete_instance(aws, called, &snapshot).await,
+        let asked = if found.protected {
+            driver::unprotect(aws, called).await
+        } else {
+            driver::delete_instance(aws, called, &snapshot).await
         };
         match asked {
             Err(error) if error.certainty != Certainty::Unknown && !error.is_code("InvalidDBInstanceState") => {

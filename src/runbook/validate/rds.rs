@@ -29,7 +29,7 @@ fn create(check: &mut Check<'_>, path: &str, step: &CreateInstance) {
         let remedy = "write a reference such as `${aws-secret:NAME#password}`, or leave it out: RDS makes one";
         check.error(&format!("{path}/password"), "literal-password", message, remedy);
     }
-    if step.storage.0 == 0 || step.storage.0 % (1 << 30) != 0 {
+    if step.storage.0 == 0 || !step.storage.0.is_multiple_of(1 << 30) {
         check.error(&format!("{path}/storage"), "bad-storage", "RDS takes whole GiB", "write such as `200GiB`");
     }
 }

@@ -112,12 +112,12 @@ impl Found {
                 changes.push(Change { name: name.clone(), value: value.clone(), at_once: found.dynamic });
             }
             if !is && !found.modifiable {
-                return Err(self.refused(system, &format!("RDS lets nobody change {name}"), "leave it out"));
+                return Err(Self::refused(system, &format!("RDS lets nobody change {name}"), "leave it out"));
             }
         }
         if !changes.is_empty() && self.is_default() {
             let message = format!("its parameter group {} is the default one, which can't be changed", self.group);
-            return Err(self.refused(system, &message, &self.own_group()));
+            return Err(Self::refused(system, &message, &self.own_group()));
         }
         Ok(changes)
     }
@@ -143,7 +143,7 @@ impl Found {
         }
     }
 
-    fn refused(&self, system: &str, message: &str, hint: &str) -> StepError {
+    fn refused(system: &str, message: &str, hint: &str) -> StepError {
         StepError::told(FailureKind::Refused, format!("{system}: {message}"), Some(hint))
     }
 }
