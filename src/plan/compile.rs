@@ -89,7 +89,9 @@ async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsSide>, DriverError> {
 pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
     let runbook = &loaded.runbook;
     let pair = runbook.steps.iter().find_map(|step| match step {
-        Step::Replicate(step) => Some(Pair { source: step.from.clone(), target: step.to.clone() }),
+        Step::Replicate(step) => {
+            Some(Pair { source: step.from.clone(), target: step.to.clone(), through: step.through })
+        }
         _ => None,
     });
     Plan {

@@ -21,6 +21,7 @@ mod overlay;
 mod rds;
 mod rds_steps;
 mod read;
+mod replicate;
 mod schema;
 mod steps;
 mod systems;
