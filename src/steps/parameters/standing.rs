@@ -98,7 +98,7 @@ impl Found {
         let mut changes = Vec::new();
         for (name, value) in wanted {
             let Some(found) = self.parameters.iter().find(|found| found.name == *name) else {
-                return Err(self.refused(
+                return Err(Self::refused(
                     system,
                     &format!("its group {} has no parameter {name}", self.group),
                     "correct its name",
