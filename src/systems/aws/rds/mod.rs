@@ -13,6 +13,7 @@ pub mod proxy;
 mod read;
 mod server;
 mod snapshots;
+mod survey;
 
 pub use change::failover;
 pub use create::{create_instance, delete_instance, unprotect};
@@ -22,6 +23,7 @@ pub use power::{start, stop};
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 pub use snapshots::{SNAPSHOT_EXISTS, Snapshot, create_snapshot, snapshot};
+pub use survey::{Event, Parameters, events, maintenance, parameters, permissions as reading};
 
 /// Code of the answer when there is no such instance.
 pub const NO_INSTANCE: &str = "DBInstanceNotFound";
