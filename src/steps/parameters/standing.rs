@@ -54,7 +54,7 @@ pub(super) async fn of_server(aws: &Aws, server: Server) -> Driven<Found> {
             (found.group.unwrap_or_default(), members.into_iter().map(status).collect(), busy)
         }
     };
-    let parameters = driver::parameters(aws, server.kind, &group).await?;
+    let parameters = driver::group_parameters(aws, server.kind, &group).await?;
     Ok(Found { server, group, standing: standing(statuses), busy, parameters })
 }
 

@@ -18,7 +18,7 @@ mod survey;
 pub use change::failover;
 pub use create::{create_instance, delete_instance, unprotect};
 pub use endpoint::endpoint;
-pub use parameters::{Change, Parameter, change_parameters, parameters, reboot, with_group};
+pub use parameters::{Change, Parameter, change_parameters, group_parameters, reboot, with_group};
 pub use power::{start, stop};
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};

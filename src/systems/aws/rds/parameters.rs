@@ -36,7 +36,7 @@ pub struct Change {
 }
 
 /// All parameters of a group.
-pub async fn parameters(aws: &Aws, kind: Kind, group: &str) -> Result<Vec<Parameter>> {
+pub async fn group_parameters(aws: &Aws, kind: Kind, group: &str) -> Result<Vec<Parameter>> {
     let what = format!("read the parameter group {group}");
     let (mut all, mut marker) = (Vec::new(), None::<String>);
     loop {
