@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{Failover, Name, Program, Replicate, RunTask, Snapshot};
+use super::model::{CreateInstance, Decommission, Failover, Name, Parameters, Program, Replicate, RunTask, Snapshot};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -48,6 +48,12 @@ pub enum Step {
     RunTask(RunTask),
     /// Take a snapshot of a server of RDS, and wait until it is there.
     Snapshot(Snapshot),
+    /// Change parameters of a server of RDS, and bring them into force.
+    Parameters(Parameters),
+    /// Make an instance of RDS that is not there yet.
+    CreateInstance(CreateInstance),
+    /// Take the side that was left out of service: nothing is deleted.
+    Decommission(Decommission),
     /// Make another instance of a cluster of RDS its writer.
     Failover(Failover),
 }
@@ -75,6 +81,9 @@ impl Step {
             Self::Command(_) => "command",
             Self::RunTask(_) => "run-task",
             Self::Snapshot(_) => "snapshot",
+            Self::Parameters(_) => "parameters",
+            Self::CreateInstance(_) => "create-instance",
+            Self::Decommission(_) => "decommission",
             Self::Failover(_) => "failover",
         }
     }
@@ -107,6 +116,9 @@ impl Step {
             Self::Command(step) => step.name.as_deref(),
             Self::RunTask(step) => step.name.as_deref(),
             Self::Snapshot(step) => step.name.as_deref(),
+            Self::Parameters(step) => step.name.as_deref(),
+            Self::CreateInstance(step) => step.name.as_deref(),
+            Self::Decommission(step) => step.name.as_deref(),
             Self::Failover(step) => step.name.as_deref(),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{StepError, failover, run_task, snapshot};
+use super::{StepError, create_instance, decommission, failover, parameters, run_task, snapshot};
 use crate::clock;
 use crate::endpoints::{self, Endpoint, Errand, Leads, Route};
 use crate::executor::state::{RunState, Side};
@@ -91,6 +91,8 @@ pub(super) async fn findings(plan: &Plan) -> Vec<Finding> {
             }
             Step::RunTask(task) => findings.push(run_task::finding(task, &world).await),
             Step::Snapshot(step) => findings.push(snapshot::finding(step, &world).await),
+            Step::Parameters(step) => findings.push(parameters::finding(step, &world).await),
+            Step::CreateInstance(step) => findings.push(create_instance::finding(step, &world).await),
             Step::Failover(step) => findings.push(failover::finding(step, &world).await),
             _ => {}
         }
@@ -116,6 +118,9 @@ pub fn permissions(plan: &Plan) -> Vec<Permission> {
         }
         Step::RunTask(task) => run_task::permissions(task, &world),
         Step::Snapshot(step) => snapshot::permissions(step, &world),
+        Step::Parameters(step) => parameters::permissions(step, &world),
+        Step::CreateInstance(step) => create_instance::permissions(step, &world),
+        Step::Decommission(step) => decommission::permissions(step, &world),
         Step::Failover(step) => failover::permissions(step, &world),
         _ => Vec::new(),
     };

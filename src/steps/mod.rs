@@ -4,6 +4,8 @@
 mod approve;
 mod bake;
 mod command;
+mod create_instance;
+mod decommission;
 mod drain;
 mod error;
 mod failover;
@@ -12,6 +14,7 @@ mod freeze;
 mod gating;
 mod leading;
 mod notes;
+mod parameters;
 mod preflight;
 mod promote;
 mod prove;
@@ -33,7 +36,7 @@ pub use freeze::new_token;
 pub use leading::permissions;
 pub use preflight::{accepted, findings};
 pub use prove::prove;
-pub use rds_server::changed as server_changed;
+pub use rds_server::changed as servers_changed;
 pub use verify::{PATIENCE as COMPARE_PATIENCE, status_words};
 
 use async_trait::async_trait;
@@ -120,6 +123,9 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Command(step) => step,
         Step::RunTask(step) => step,
         Step::Snapshot(step) => step,
+        Step::Parameters(step) => step,
+        Step::CreateInstance(step) => step,
+        Step::Decommission(step) => step,
         Step::Failover(step) => step,
     }
 }

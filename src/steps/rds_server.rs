@@ -39,10 +39,12 @@ pub(super) fn system<'a>(plan: &'a Plan, name: &str) -> Option<&'a Rds> {
 }
 
 /// The systems whose servers the plan must know by their resource ids.
-pub fn changed(step: &Step) -> Option<&str> {
+pub fn changed(step: &Step) -> Vec<&str> {
     match step {
-        Step::Snapshot(step) => Some(&step.of),
-        _ => None,
+        Step::Snapshot(step) => vec![&step.of],
+        Step::Parameters(step) => vec![&step.of],
+        Step::Decommission(step) => step.stop.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -70,11 +72,11 @@ pub(super) async fn looked_at(world: &World, name: &str) -> Result<Server, Drive
 }
 
 /// An identifier of RDS that is the same whenever this act is done again: letters, digits and single hyphens, at most 63.
-pub(super) fn identifier(run: &str, of: &Move, number: u64) -> String {
+pub(super) fn identifier(run: &str, of: &Move, system: &str, number: u64) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let step: String = of.step.chars().map(plain).take(24).collect();
     let step = step.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
-    let token = token(&[run, &of.step, &number.to_string()]).replace('-', "");
+    let token = token(&[run, &of.step, system, &number.to_string()]).replace('-', "");
     format!("pointsman-{step}-{}", &token[..16])
 }
 
@@ -112,11 +114,11 @@ mod tests {
     #[test]
     fn an_identifier_is_what_aws_takes_and_stands_for_one_act() {
         let of = |step: &str| Move { step: step.into(), act: Act::Apply, way: Heading::Forth };
-        let one = identifier("run", &of("_Last--backup_"), 0);
+        let one = identifier("run", &of("_Last--backup_"), "a", 0);
         assert!(one.starts_with("pointsman-last-backup-") && one.len() <= 63 && !one.contains("--"), "{one}");
-        assert_eq!(one, identifier("run", &of("_Last--backup_"), 0));
-        let others = [identifier("run", &of("snapshot"), 0), identifier("other", &of("_Last--backup_"), 0)];
-        assert!(!others.contains(&one) && one != identifier("run", &of("_Last--backup_"), 1));
-        assert!(identifier("run", &of("_"), 0).starts_with("pointsman-"));
+        assert_eq!(one, identifier("run", &of("_Last--backup_"), "a", 0));
+        let others = [identifier("run", &of("snapshot"), "a", 0), identifier("other", &of("_Last--backup_"), "a", 0)];
+        assert!(!others.contains(&one) && one != identifier("run", &of("_Last--backup_"), "a", 1));
+        assert!(identifier("run", &of("_"), "a", 0).starts_with("pointsman-"));
     }
 }

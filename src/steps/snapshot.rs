@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::notes::{key, noted};
 use super::rds_server::{self, TAG, Waiting};
-use super::{Action, Description, Observation, StepError};
+use super::{Action, Description, StepError};
 use crate::endpoints::arn;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
@@ -52,46 +52,46 @@ impl Action for Snapshot {
         }
     }
 
-    async fn observe(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Observation, StepError> {
-        let aws = cx.rig.aws(&self.of).await?;
-        let server = rds_server::server(cx, &aws, &self.of).await?;
-        let name = name(cx, state, of);
-        let found = driver::snapshot(&aws, server.kind, &name).await?;
-        let done = found.is_some_and(|found| found.is_of(&server) && found.status == "available");
-        Ok(if done { Observation::Applied(result(&name, &server)) } else { Observation::NotApplied })
+    async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
+        let name = self.take(cx, state, of).await?;
+        Ok(json!({ "snapshot": name, "summary": format!("the snapshot {name} of {} is available", self.of) }))
     }
 
-    async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
+    async fn undo(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
+        let name = self.called(cx, state, of);
+        Ok(json!({ "summary": format!("the snapshot {name} of {} is kept, if it was begun", self.of) }))
+    }
+}
+
+impl Snapshot {
+    /// Takes it, or finds the one that this act has taken; gives its name once it is available.
+    pub(super) async fn take(&self, cx: &Context, state: &RunState, of: &Move) -> Result<String, StepError> {
         let aws = cx.rig.aws(&self.of).await?;
-        let name = name(cx, state, of);
+        let name = self.called(cx, state, of);
         let waiting = Waiting::new(&self.of, self.timeout);
         loop {
             let server = rds_server::server(cx, &aws, &self.of).await?;
             let words = match driver::snapshot(&aws, server.kind, &name).await? {
                 Some(found) if !found.is_of(&server) => return Err(self.taken(&name, &found.of)),
                 Some(found) => match found.status.as_str() {
-                    "available" => return Ok(result(&name, &server)),
+                    "available" => return Ok(name),
                     "creating" | "copying" | "pending" => {
                         format!("the snapshot {name} is {}, {}% done", found.status, found.percent)
                     }
                     status => return Err(self.failed(cx, state, of, &name, status)?),
                 },
                 None if server.is_available() => self.begin(cx, of, &aws, &server, &name).await?,
-                None => {
-                    format!("{} is {}, and must be available before its snapshot", server.identifier, server.status)
-                }
+                None => format!("{} is {}, and must be available for its snapshot", server.identifier, server.status),
             };
             waiting.rest(cx, of, &words).await?;
         }
     }
 
-    async fn undo(&self, cx: &Context, state: &RunState, of: &Move) -> Result<Value, StepError> {
-        let name = name(cx, state, of);
-        Ok(json!({ "summary": format!("the snapshot {name} of {} is kept, if it was begun", self.of) }))
+    /// What the snapshot is called: one that failed is not the one that is made next.
+    fn called(&self, cx: &Context, state: &RunState, of: &Move) -> String {
+        rds_server::identifier(&cx.run, of, &self.of, noted(state, of, "failed").unwrap_or_default())
     }
-}
 
-impl Snapshot {
     /// Asks for it. Where the answer is lost, the next look finds it, or it is asked for again: under one name there is
     /// one at most.
     async fn begin(
@@ -139,15 +139,6 @@ impl Snapshot {
                     `pointsman retry` makes another one";
         Ok(StepError::told(FailureKind::Refused, message, Some(hint)))
     }
-}
-
-/// What the snapshot is called: one that failed is not the one that is made next.
-fn name(cx: &Context, state: &RunState, of: &Move) -> String {
-    rds_server::identifier(&cx.run, of, noted(state, of, "failed").unwrap_or_default())
-}
-
-fn result(name: &str, server: &Server) -> Value {
-    json!({ "snapshot": name, "summary": format!("the snapshot {name} of {} is available", server.identifier) })
 }
 
 /// Whether the server can be backed up; reads only.

@@ -83,6 +83,11 @@ pub trait Traffic: Send + Sync {
     /// The state in which the new side's health counts, before it gets any weight.
     fn prepared(&self, state: &Value) -> Result<Value>;
 
+    /// The state in which the old side is named no more; nothing where there is none such.
+    fn without_source(&self, _state: &Value) -> Result<Option<Value>> {
+        Ok(None)
+    }
+
     /// The state with weights for a share.
     fn with_share(&self, state: &Value, share: f64) -> Result<Value>;
 

@@ -85,6 +85,11 @@ fn tells_what_a_database_on_rds_must_say() {
 }
 
 #[test]
+fn tells_where_a_step_of_rds_may_not_stand() {
+    insta::assert_snapshot!(mistakes("rds-steps.yaml"));
+}
+
+#[test]
 fn tells_every_unsafe_order_at_once() {
     insta::assert_snapshot!(mistakes("order.yaml"));
 }

@@ -7,6 +7,7 @@ mod aws;
 mod endpoints;
 mod names;
 mod order;
+mod rds;
 mod values;
 
 use super::diagnostics::{Diagnostic, Source, suggest};
@@ -22,9 +23,11 @@ pub(super) fn validate(runbook: &Runbook, source: &Source, places: &Places, pois
     names::check(&mut check);
     values::check(&mut check);
     endpoints::values(&mut check);
+    rds::values(&mut check);
     if !check.is_poisoned_below("/steps") {
         order::check(&mut check);
         endpoints::order(&mut check);
+        rds::order(&mut check);
     }
     check.found
 }

@@ -70,6 +70,12 @@ pub async fn deploy(aws: &Aws, cluster: &str, name: &str, definition: Option<&st
     answer.service.ok_or_else(odd)
 }
 
+/// Says how many tasks a service has. The same again does no harm.
+pub async fn scale(aws: &Aws, cluster: &str, name: &str, to: i32) -> Result<()> {
+    let ask = || aws.ecs().update_service().cluster(cluster).service(name).desired_count(to).send();
+    aws.write(Service::Ecs, &format!("give the service {name} {to} tasks"), ask).await.map(drop)
+}
+
 /// The tasks of a service that run, or are about to.
 pub async fn running(aws: &Aws, cluster: &str, name: &str) -> Result<Vec<Task>> {
     let mut arns = Vec::new();

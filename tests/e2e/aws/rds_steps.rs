@@ -1,7 +1,7 @@
 //! Steps that change servers of RDS, through everything that can happen to a call and to the executor. Rests on the
 //! overlay of RDS, which is our belief about AWS.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_sdk_rds::Client;
 use pointsman::{
@@ -10,13 +10,16 @@ use pointsman::{
 };
 
 use super::{
-    overlay::rds::Rds,
+    overlay::{ecs::Ecs, rds::Rds},
     proxy::{Fault, at},
     support::Scene,
 };
 use crate::cutover::support::{KILLED, ended, summary};
 
 const RDS: &str = "rds";
+
+/// What only some of the tests name.
+const SYSTEMS: &str = "  fresh: { rds: { instance: fresh } }\n  web: { ecs: { cluster: shop, service: web } }\n";
 
 /// An instance `orders` that has been there for long, and a runbook of these steps.
 pub(super) struct Ground {
@@ -34,11 +37,32 @@ impl Ground {
         scene.write(&format!(
             "version: 1\nname: changes\nstage: rehearsal\n\
              aws: {{ account: \"123456789012\", region: us-east-1, timeout: 2s }}\n\
-             systems:\n  orders: {{ rds: {{ instance: orders }} }}\nsteps:\n{steps}"
+             systems:\n  orders: {{ rds: {{ instance: orders }} }}\n{SYSTEMS}steps:\n{steps}"
         ));
         let ground = Self { scene, overlay, rds };
         ground.create("orders").await;
         ground
+    }
+
+    /// Gives `orders` a parameter group of its own, in force.
+    pub async fn own_group(&self) {
+        let group = self.rds.create_db_parameter_group().db_parameter_group_name("orders-17");
+        group.db_parameter_group_family("postgres17").description("ours").send().await.unwrap();
+        let change =
+            self.rds.modify_db_instance().db_instance_identifier("orders").db_parameter_group_name("orders-17");
+        change.send().await.unwrap();
+        self.rds.reboot_db_instance().db_instance_identifier("orders").send().await.unwrap();
+        self.settle().await;
+    }
+
+    /// What the group of `orders` sets, and how it stands.
+    pub async fn group(&self) -> (BTreeMap<String, String>, String) {
+        let found = self.rds.describe_db_parameters().db_parameter_group_name("orders-17").source("user");
+        let found = found.send().await.unwrap();
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let set = found.parameters().iter().map(|one| (text(one.parameter_name()), text(one.parameter_value())));
+        let status = "DBParameterGroups/DBParameterGroup/ParameterApplyStatus";
+        (set.collect(), self.overlay.shows("orders", status))
     }
 
     pub async fn create(&self, identifier: &str) {
@@ -138,4 +162,137 @@ async fn the_server_of_the_plan_is_meant_whatever_it_is_called_now() {
     let last = ground.overlay.snapshots().pop().unwrap().0;
     let found = ground.rds.describe_db_snapshots().db_snapshot_identifier(&last).send().await.unwrap();
     assert_eq!(found.db_snapshots()[0].db_instance_identifier(), Some("former"));
+}
+
+const CHANGED: &str = "  - snapshot: { of: orders }\n  - parameters: { of: orders, timeout: 60s, \
+                       set: { rds.logical_replication: 1, work_mem: 8192 } }\n";
+
+fn set(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// What was there before is there again after a rollback, in force: a default, and a value of somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_come_into_force_and_go_back_whatever_is_lost() {
+    let ground = Ground::new(CHANGED).await;
+    ground.own_group().await;
+    let wanted = set(&[("rds.logical_replication", "1"), ("work_mem", "8192")]);
+    let faults = [
+        ("ModifyDBParameterGroup", Fault::ClosedAfter),
+        ("ModifyDBParameterGroup", Fault::Throttled),
+        ("RebootDBInstance", Fault::ErrorAfter(503)),
+        ("ResetDBParameterGroup", Fault::HangsAfter),
+    ];
+    for (action, fault) in faults {
+        ground.scene.proxy.forget();
+        ground.scene.proxy.plant(at(RDS, action).only(1), fault);
+        ground.scene.run(0).await;
+        assert_eq!(ground.group().await, (wanted.clone(), "in-sync".into()), "{action}\n{}", ground.scene.story());
+        assert_eq!(ground.scene.proxy.count(RDS, "RebootDBInstance"), 1, "{action}: one reboot, and no more");
+        ground.scene.must(5, &["rollback", "--output", "json"]).await;
+        assert_eq!(ground.group().await, (set(&[]), "in-sync".into()), "{action}\n{}", ground.scene.story());
+        ground.scene.proxy.heal();
+        ground.settle().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_entry_parameters_are_in_force_or_as_they_were() {
+    let ground = Ground::new(CHANGED).await;
+    ground.own_group().await;
+    for seq in 2.. {
+        let Some(what) = ground.killed_at(&ground.scene.run_words(), &seq.to_string()).await else {
+            assert!(seq > 8, "a run has more entries than {seq}");
+            return;
+        };
+        if seq % 2 == 0 && ground.scene.state().outcome.is_none() {
+            ground.scene.must(0, &["resume", "--output", "json"]).await;
+            let (now, status) = ground.group().await;
+            assert_eq!((now.len(), status.as_str()), (2, "in-sync"), "killed at {what}\n{}", ground.scene.story());
+        }
+        ground.scene.must(5, &["rollback", "--output", "json"]).await;
+        assert_eq!(ground.group().await, (set(&[]), "in-sync".into()), "killed at {what}\n{}", ground.scene.story());
+        ground.settle().await;
+    }
+}
+
+/// The default group can't be changed, and what to do is said; nothing is changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_group_is_refused() {
+    let ground = Ground::new("  - preflight\n  - parameters: { of: orders, set: { work_mem: 8192 } }\n").await;
+    ground.scene.proxy.forget();
+    let refused = ground.scene.run(3).await;
+    assert!(refused.out.contains("create-db-parameter-group"), "{refused:?}");
+    assert!(ground.scene.proxy.writes().is_empty(), "{:?}", ground.scene.proxy.names());
+}
+
+const MADE: &str = "  - create-instance: { of: fresh, engine: postgres, engine-version: \"17.4\", class: db.m7g.large, \
+                    storage: 100GiB, user: keeper, password: \"${env:FRESH_PASSWORD}\", undo: delete-with-snapshot }\n";
+
+/// It is made once, found again by the run's tag, and deleted with a snapshot by a rollback; its password is nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_is_made_once_and_deleted_only_by_who_made_it() {
+    let mut ground = Ground::new(MADE).await;
+    ground.scene.set("FRESH_PASSWORD", "hush-hush-hush");
+    for fault in [Fault::ClosedAfter, Fault::ClosedBefore, Fault::Throttled] {
+        ground.scene.proxy.plant(at(RDS, "CreateDBInstance").only(1), fault);
+        ground.scene.run(0).await;
+        ground.scene.proxy.heal();
+        assert_eq!(ground.overlay.shows("fresh", "DBInstanceStatus"), "available");
+        ground.scene.must(5, &["rollback", "--output", "json"]).await;
+        assert!(!ground.overlay.instances().iter().any(|(name, _)| name == "fresh"), "{}", ground.scene.story());
+    }
+    let entries = serde_json::to_string(&ground.scene.entries()).unwrap();
+    assert!(!entries.contains("hush-hush-hush"), "the journal has the password");
+    // Somebody else's is neither taken over nor deleted.
+    ground.create("fresh").await;
+    ground.scene.run(4).await;
+    assert!(ground.scene.held().contains("has not made it"), "{}", ground.scene.held());
+    ground.scene.must(5, &["rollback", "--output", "json"]).await;
+    assert_eq!(ground.overlay.shows("fresh", "DBInstanceStatus"), "available");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_entry_an_instance_is_made_once() {
+    let mut ground = Ground::new(MADE).await;
+    ground.scene.set("FRESH_PASSWORD", "hush-hush-hush");
+    for seq in 2.. {
+        ground.scene.proxy.forget();
+        let Some(what) = ground.killed_at(&ground.scene.run_words(), &seq.to_string()).await else {
+            assert!(seq > 5, "a run has more entries than {seq}");
+            return;
+        };
+        if ground.scene.state().outcome.is_none() {
+            ground.scene.must(0, &["resume", "--output", "json"]).await;
+        }
+        assert_eq!(ground.overlay.shows("fresh", "DBInstanceStatus"), "available", "killed at {what}");
+        assert_eq!(ground.scene.proxy.count(RDS, "CreateDBInstance"), 1, "killed at {what}\n{}", ground.scene.story());
+        ground.scene.must(5, &["rollback", "--output", "json"]).await;
+    }
+}
+
+const LAID_DOWN: &str = "  - bake: { for: 100ms }\n  - approve: { message: Old side?, timeout: 1s }\n  - decommission: { stop: [web, orders] }\n";
+
+/// Rests on the overlay of ECS, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_goes_out_of_service_and_comes_back() {
+    let ground = Ground::new(LAID_DOWN).await;
+    let web = "arn:aws:ecs:us-east-1:123456789012:task-definition/web:1";
+    ground.scene.proxy.overlay(Arc::new(Ecs::new("shop", "web", web, 2)));
+    ground.scene.run(4).await;
+    ground.scene.must(0, &["approve", "--reason", "yes"]).await;
+    let ecs = aws_sdk_ecs::Client::new(&sdk_config(&ground.scene.proxy.url()));
+    let tasks = async || {
+        let found = ecs.describe_services().cluster("shop").services("web").send().await.unwrap();
+        found.services()[0].desired_count()
+    };
+    // Each call of the way takes effect, and its answer is lost.
+    for (service, action) in [("ecs", "UpdateService"), (RDS, "CreateDBSnapshot"), (RDS, "StopDBInstance")] {
+        ground.scene.proxy.plant(at(service, action).only(1), Fault::ClosedAfter);
+    }
+    ground.scene.must(0, &["resume", "--output", "json"]).await;
+    assert_eq!((tasks().await, ground.overlay.shows("orders", "DBInstanceStatus").as_str()), (0, "stopped"));
+    assert_eq!(ground.overlay.snapshots().len(), 1);
+    ground.scene.must(5, &["rollback", "--output", "json"]).await;
+    assert_eq!((tasks().await, ground.overlay.shows("orders", "DBInstanceStatus").as_str()), (2, "available"));
 }

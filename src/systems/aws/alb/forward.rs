@@ -54,6 +54,27 @@ pub fn with_share(actions: &[Action], groups: Groups<'_>, share: f64) -> Result<
     Ok(actions)
 }
 
+/// The actions without the old group, which must weigh nothing. `Err` says why it can't leave.
+pub fn without(actions: &[Action], groups: Groups<'_>) -> Result<Vec<Action>, String> {
+    let named = divided(actions).into_iter().find(|(arn, _)| arn == groups.from);
+    match named {
+        None => Ok(actions.to_vec()),
+        Some((_, weight)) if weight > 0 => Err(format!("the old group still has weight {weight} there")),
+        Some(_) => {
+            let mut actions = actions.to_vec();
+            let action = the_forward(&mut actions)?;
+            let mut forward = normal(action);
+            forward.target_groups.retain(|group| group.target_group_arn.as_deref() != Some(groups.from));
+            if forward.target_groups.is_empty() {
+                return Err("there would be no group left".into());
+            }
+            action.target_group_arn = None;
+            action.forward_config = Some(forward);
+            Ok(actions)
+        }
+    }
+}
+
 /// The share in per cent that the new group gets; nothing when no group has any weight, or there is no forward action.
 #[must_use]
 pub fn share(actions: &[Action], groups: Groups<'_>) -> Option<f64> {

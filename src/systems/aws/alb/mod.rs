@@ -208,6 +208,16 @@ impl Traffic for Alb {
         Ok(json!(prepared))
     }
 
+    fn without_source(&self, state: &Value) -> Result<Option<Value>> {
+        let mut left = self.stored(state)?;
+        for route in &mut left.routes {
+            route.actions = forward::without(&route.actions, groups(&self.spec)).map_err(|reason| {
+                self.refused(&format!("take {} out of {}", short(&self.spec.from), route.words()), reason)
+            })?;
+        }
+        Ok(Some(json!(left)))
+    }
+
     fn with_share(&self, state: &Value, share: f64) -> Result<Value> {
         self.weighed(state, share)
     }

@@ -5,7 +5,10 @@
 //! stays with the server for as long as it lives.
 
 mod change;
+mod create;
 mod endpoint;
+mod parameters;
+mod power;
 pub mod proxy;
 mod read;
 mod server;
@@ -13,7 +16,10 @@ mod snapshots;
 mod survey;
 
 pub use change::{failover, rename};
+pub use create::{create_instance, delete_instance, unprotect};
 pub use endpoint::endpoint;
+pub use parameters::{Change, Parameter, change_parameters, group_parameters, reboot, with_group};
+pub use power::{start, stop};
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 pub use snapshots::{SNAPSHOT_EXISTS, Snapshot, create_snapshot, snapshot};

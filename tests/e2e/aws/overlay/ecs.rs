@@ -259,6 +259,9 @@ impl State {
         }
         let revision =
             asked["taskDefinition"].as_str().map_or_else(|| self.deployments[0].revision.clone(), str::to_owned);
+        if let Some(desired) = asked["desiredCount"].as_u64() {
+            self.desired = usize::try_from(desired).unwrap();
+        }
         let forced = asked["forceNewDeployment"].as_bool() == Some(true);
         if forced || revision != self.deployments[0].revision {
             let (id, created) = (format!("ecs-svc/{}", self.next), now());

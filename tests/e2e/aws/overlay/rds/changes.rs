@@ -157,9 +157,10 @@ impl State {
         one.emulated.is_none().then(|| self.deleted(form))
     }
 
-    /// Whether the emulator has just deleted it, and it is still here.
+    /// Whether the emulator knows it by the name that it has now.
     pub(super) fn is_emulated(&mut self, form: Form) -> bool {
-        self.find(form.text("DBInstanceIdentifier")).is_ok_and(|one| one.emulated.is_some())
+        let named = form.text("DBInstanceIdentifier");
+        self.find(named).is_ok_and(|one| one.emulated.as_deref() == Some(one.identifier()))
     }
 
     pub(super) fn deleted(&mut self, form: Form) -> Answer {

@@ -133,6 +133,8 @@ impl Overlay for Rds {
         let (mut state, form) = (self.lock(), Form(&asked.parameters));
         let answer = match asked.action.as_str() {
             "DescribeDBInstances" => state.describe(form),
+            // Its own copy must know that, too, or it will not forget the instance later.
+            "ModifyDBInstance" if form.get("DeletionProtection").is_some() && state.is_emulated(form) => return None,
             "ModifyDBInstance" => state.modify(form),
             "RebootDBInstance" => state.reboot(form),
             "StopDBInstance" => state.stop(form),
@@ -164,6 +166,9 @@ impl Overlay for Rds {
                 *made = reply(&asked.action, Ok(vec![state.made(instance)]));
             }
             "CreateDBParameterGroup" => state.made_group(form),
+            "ModifyDBInstance" if form.get("DeletionProtection").is_some() && state.is_emulated(form) => {
+                *made = reply(&asked.action, state.modify(form));
+            }
             "DeleteDBInstance" if state.is_emulated(form) => *made = reply(&asked.action, state.deleted(form)),
             _ => {}
         }
