@@ -11,7 +11,7 @@ mod read;
 mod server;
 mod snapshots;
 
-pub use change::failover;
+pub use change::{failover, promote};
 pub use endpoint::endpoint;
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
