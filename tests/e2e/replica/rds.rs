@@ -78,7 +78,7 @@ impl OnRds {
             client.describe_db_instances().send().await.unwrap();
         }
         stage.scene.add_env(Cloud::env_through(&proxy.url()));
-        let password = url.split_once("postgres:").unwrap().1.split_once('@').unwrap().0.to_owned();
+        let password = url.split_once("//postgres:").unwrap().1.split_once('@').unwrap().0.to_owned();
         stage.scene.add_env([("TARGET_PASSWORD".to_owned(), password)]);
         let text = std::fs::read_to_string(&stage.scene.runbook).unwrap();
         let named = "systems:\n  there: { rds: { instance: orders-new } }\n  target: { postgres: { rds: there, user: postgres, \
