@@ -13,7 +13,7 @@ mod prometheus;
 mod sessions;
 mod sql;
 mod target_health;
-mod time_window;
+pub(crate) mod time_window;
 mod traffic_share;
 
 use std::time::Duration;

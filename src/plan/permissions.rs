@@ -2,6 +2,7 @@
 
 use super::{Plan, references};
 use crate::engine;
+use crate::preflight;
 use crate::runbook::model::{Gate, System};
 use crate::steps;
 use crate::systems::Result;
@@ -13,8 +14,10 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
     let world = World::new(plan.systems.clone());
     let mut all = Vec::new();
     for (name, system) in &plan.systems {
-        if let System::Alb(_) = system {
-            all.extend(alb::permissions(&world.alb(name)?));
+        match system {
+            System::Alb(_) => all.extend(alb::permissions(&world.alb(name)?)),
+            System::Rds(spec) => all.extend(preflight::rds::permissions(spec)),
+            _ => {}
         }
     }
     all.extend(engine::of_plan(plan).permissions(plan));

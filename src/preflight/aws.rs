@@ -33,6 +33,7 @@ pub async fn findings(plan: &Plan, accept: &[String]) -> Result<Vec<Finding>> {
             findings.extend(alb::judge(name, &spec, &survey::read(&aws, &spec).await?));
         }
     }
+    findings.extend(super::rds::findings(plan, &world).await?);
     Ok(super::accept(findings, accept))
 }
 
@@ -84,7 +85,7 @@ fn judge_lifetime(
 }
 
 /// How long a run takes at least: what the runbook itself wants waited.
-fn at_least(plan: &Plan) -> Duration {
+pub(super) fn at_least(plan: &Plan) -> Duration {
     let one = |step: &Step| match step {
         Step::Shift(shift) => {
             let bake = shift.bake.map_or(Duration::ZERO, |bake| bake.0);

@@ -9,6 +9,7 @@ pub mod aws;
 mod finding;
 pub mod mysql;
 pub mod postgres;
+pub mod rds;
 pub mod references;
 mod render;
 
@@ -30,6 +31,7 @@ pub const NEVER_ACCEPTED: &[&str] = &[
     "replication-filters",
     "alb-routes",
     "alb-groups",
+    "rds-engine",
 ];
 
 /// The findings, failures first; those that the runbook accepts warn.

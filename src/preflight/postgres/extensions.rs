@@ -21,12 +21,9 @@ fn available(input: &PreflightInput) -> Finding {
     let (possible, impossible): (Vec<&String>, Vec<&String>) =
         missing.iter().partition(|name| target.available.contains_key(**name));
     if !impossible.is_empty() {
-        let how = if input.target.server.rds {
-            "is not offered by RDS: do without it"
-        } else {
-            "install its package on the target's host"
-        };
-        let mend = impossible.iter().map(|name| format!("-- {name}: {how}")).collect();
+        let rds = input.target.server.rds;
+        let how = |name: &str| if rds { not_on_rds(name) } else { "install its package on the target's host" };
+        let mend = impossible.iter().map(|name| format!("-- {name}: {}", how(name))).collect();
         return check.fail(
             "the target does not have every extension",
             format!("Not available there: {}.", names(impossible)),
@@ -47,6 +44,25 @@ fn available(input: &PreflightInput) -> Finding {
         format!("Available, not created: {}.", names(possible)),
         mend,
     )
+}
+
+/// What to do without an extension that RDS does not offer here.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/PostgreSQLReleaseNotes/postgresql-extensions.html>
+fn not_on_rds(name: &str) -> &'static str {
+    match name {
+        "timescaledb" => {
+            "RDS and Aurora never offer it: turn hypertables into partitioned tables (pg_partman is offered) and \
+             continuous aggregates into materialized views, or stay on a server of your own"
+        }
+        "postgis" | "postgis_raster" | "postgis_topology" | "postgis_tiger_geocoder" | "address_standardizer" => {
+            "RDS offers PostGIS: allow it in `rds.extensions` of the parameter group, and take a version of the engine \
+             that has it"
+        }
+        "pg_cron" | "pgaudit" | "pg_stat_statements" | "pglogical" | "pg_partman_bgw" => {
+            "RDS offers it: put it into `shared_preload_libraries` of the parameter group, and reboot the instance"
+        }
+        _ => "it is not offered by RDS: do without it",
+    }
 }
 
 fn versions(input: &PreflightInput) -> Finding {
@@ -100,6 +116,19 @@ mod tests {
         assert_eq!(with("extensions", false, Some("1.8"), true).level, Level::Pass);
         assert_eq!(with("extensions", false, Some("1.8"), false).mend, [r#"CREATE EXTENSION "hstore";"#]);
         assert_eq!(with("extensions", true, Some("1.8"), false).level, Level::Pass);
+    }
+
+    #[test]
+    fn rds_offers_postgis_and_never_timescaledb() {
+        let of = |name: &'static str| {
+            judged("extensions", "target", move |input| {
+                input.source.objects.extensions.insert(name.into(), "2".into());
+                input.target.server.rds = true;
+            })
+        };
+        assert!(of("timescaledb").mend[0].contains("partitioned tables"), "{:?}", of("timescaledb"));
+        assert!(of("postgis").mend[0].contains("`rds.extensions`") && of("postgis").level == Level::Fail);
+        assert!(of("mine").mend[0].contains("not offered by RDS"));
     }
 
     #[test]

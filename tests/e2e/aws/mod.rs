@@ -49,6 +49,7 @@ mod lost;
 mod meddling;
 mod named;
 mod rds_overlay;
+mod rds_preflight;
 mod rds_proxy;
 mod rds_steps;
 mod references;

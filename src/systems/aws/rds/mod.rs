@@ -10,12 +10,14 @@ pub mod proxy;
 mod read;
 mod server;
 mod snapshots;
+mod survey;
 
 pub use change::{failover, promote};
 pub use endpoint::endpoint;
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 pub use snapshots::{SNAPSHOT_EXISTS, Snapshot, create_snapshot, snapshot};
+pub use survey::{Event, Parameters, events, maintenance, parameters, permissions as reading};
 
 /// Code of the answer when there is no such instance.
 pub const NO_INSTANCE: &str = "DBInstanceNotFound";

@@ -3,4 +3,5 @@
 
 pub mod ecs;
 pub mod health;
+pub mod quiet;
 pub mod rds;

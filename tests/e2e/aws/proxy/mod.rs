@@ -291,6 +291,9 @@ impl Shared {
     }
 
     async fn emulated(&self, asked: &Asked, request: &Request) -> Reply {
+        if let Some(reply) = super::overlay::quiet::reply(asked) {
+            return reply;
+        }
         let to = if MOTO.contains(&asked.service.as_str()) { &self.moto } else { &self.ministack };
         let reply = http::forward(&self.client, to, request).await;
         if let Some(how) = broke(&reply) {

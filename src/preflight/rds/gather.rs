@@ -1,0 +1,107 @@
+//! Reads what is judged. What can't be read beside the server itself is a fact of its own.
+
+use super::facts::{Facts, Part};
+use crate::clock;
+use crate::plan::Plan;
+use crate::preflight::aws::at_least;
+use crate::runbook::model::{Gate, Rds, Step, System, Tls};
+use crate::systems::aws::rds::{self, Kind};
+use crate::systems::aws::{Access, Aws};
+use crate::systems::pair::Side;
+use crate::systems::world::World;
+use crate::systems::{DriverError, Result};
+
+/// How far back events are read.
+const MINUTES: i32 = 360;
+
+/// Everything of one `rds` system.
+pub(super) async fn read(plan: &Plan, world: &World, name: &str, source_bytes: Option<i64>) -> Result<Facts> {
+    let aws = world.aws(name, Access::ReadOnly).await?;
+    let part = part(plan, name, source_bytes);
+    let mut facts = Facts {
+        system: name.to_owned(),
+        part,
+        instance: None,
+        cluster: None,
+        parameters: None,
+        maintenance: Vec::new(),
+        events: Vec::new(),
+        unread: Vec::new(),
+    };
+    servers(&aws, &world.rds(name)?, &mut facts).await?;
+    beside(&aws, &mut facts).await;
+    Ok(facts)
+}
+
+async fn servers(aws: &Aws, spec: &Rds, facts: &mut Facts) -> Result<()> {
+    let mut instance = spec.instance.clone();
+    if let Some(identifier) = &spec.cluster {
+        let cluster = rds::cluster(aws, identifier).await?;
+        instance = cluster.writer().map(str::to_owned);
+        facts.cluster = Some(cluster);
+    }
+    if let Some(identifier) = instance {
+        facts.instance = Some(rds::instance(aws, &identifier).await?);
+    }
+    Ok(())
+}
+
+async fn beside(aws: &Aws, facts: &mut Facts) {
+    let Some(server) = facts.server().cloned() else { return };
+    let mut unread = Vec::new();
+    if let Some((group, _)) = facts.group() {
+        facts.parameters = or_told(rds::parameters(aws, facts.kind(), &group).await, &mut unread);
+    }
+    facts.events = or_told(rds::events(aws, &server, MINUTES).await, &mut unread).unwrap_or_default();
+    facts.maintenance = or_told(rds::maintenance(aws, &server).await, &mut unread).unwrap_or_default();
+    facts.unread = unread;
+}
+
+fn or_told<T>(read: Result<T>, unread: &mut Vec<String>) -> Option<T> {
+    read.map_err(|error: DriverError| unread.push(format!("{}: {}", error.what, error.reason))).ok()
+}
+
+/// The database that names an `rds` system.
+pub(super) fn named<'a>(plan: &'a Plan, name: &str) -> Option<(&'a String, &'a System)> {
+    plan.systems.iter().find(|(_, system)| system.naming().is_some_and(|naming| naming.rds == name))
+}
+
+fn part(plan: &Plan, name: &str, source_bytes: Option<i64>) -> Part {
+    let named = named(plan, name);
+    let side = named.zip(plan.pair.as_ref()).and_then(|((database, _), pair)| match database {
+        database if *database == pair.source => Some(Side::Source),
+        database if *database == pair.target => Some(Side::Target),
+        _ => None,
+    });
+    let tls = match named {
+        Some((_, System::Postgres(spec))) => spec.tls.clone(),
+        Some((_, System::Mysql(spec) | System::Mariadb(spec))) => spec.tls.clone(),
+        _ => Tls::default(),
+    };
+    Part {
+        side,
+        database: named.map(|(database, system)| (database.clone(), system.kind())),
+        tls,
+        way_back: plan.keeps_way_back(),
+        source_bytes,
+        now: clock::now(),
+        minutes: i64::try_from(at_least(plan).as_secs() / 60).unwrap_or(i64::MAX),
+        hours: hours(plan),
+    }
+}
+
+/// The time windows that steps up to the window wait for.
+fn hours(plan: &Plan) -> Vec<crate::runbook::model::TimeWindow> {
+    let waits = plan.steps.iter().filter(|step| matches!(step.step, Step::Wait(_) | Step::Window(_)));
+    let names = waits.flat_map(|step| step.step.gates());
+    let of = |name: &String| match plan.gates.get(name) {
+        Some(Gate::TimeWindow(gate)) => Some(gate.clone()),
+        _ => None,
+    };
+    names.filter_map(of).collect()
+}
+
+/// Which kinds of servers a plan has, for what it must be allowed to read.
+pub(super) const fn kind(spec: &Rds) -> Kind {
+    if spec.cluster.is_some() { Kind::Cluster } else { Kind::Instance }
+}
