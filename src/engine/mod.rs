@@ -18,6 +18,7 @@ use crate::preflight::Finding;
 use crate::runbook::model::{Means, Promote, Replicate, ReplicationLag, Sql, SqlGate, System, Verify};
 use crate::steps::{Description, Observation, StepError};
 use crate::systems;
+use crate::systems::aws::Permission;
 use crate::systems::comparison::Comparison;
 use crate::systems::mysql::Flavour;
 use crate::systems::pair::{Flow, Heading, Pair};
@@ -70,6 +71,10 @@ pub trait Engine: Send + Sync {
     /// Carries over what counts up by itself, only ever forward.
     async fn carry(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome;
 
+    /// What it asks of IAM by itself.
+    fn permissions(&self, _plan: &Plan) -> Vec<Permission> {
+        Vec::new()
+    }
     /// What writes wait for behind the commit point, beyond the window's budget, if for anything.
     fn waits(&self, _plan: &Plan, _way: Heading) -> Option<String> {
         None

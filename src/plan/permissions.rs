@@ -1,6 +1,7 @@
 //! What a run of a plan must be allowed to do in AWS: each driver says what it asks for.
 
 use super::{Plan, references};
+use crate::engine;
 use crate::preflight;
 use crate::runbook::model::{Gate, System};
 use crate::steps;
@@ -19,6 +20,7 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
             _ => {}
         }
     }
+    all.extend(engine::of_plan(plan).permissions(plan));
     all.extend(steps::permissions(plan));
     for gate in plan.gates.values() {
         match gate {

@@ -48,7 +48,8 @@ pub(super) async fn arm(cx: &Context, of: &Move) -> Outcome<()> {
     let (run, epoch, token, way) = (cx.run.as_str(), cx.epoch, new_token(), Heading::Forth);
     let fencing = fencing(cx, &pair.source, &open)?;
     let barrier = BarrierPlan { run, epoch, way, fencing, sequences: &sequences, token: &token, limit_ms: 0 };
-    between::tried(cx, &pair.source, barrier.trial()).await
+    between::tried(cx, &pair.source, barrier.trial()).await?;
+    Promotion::of(&cx.plan).remember(cx, of).await
 }
 
 /// The stream back lists the tables of the plan.

@@ -79,7 +79,7 @@ pub(super) fn drain(plan: &Plan) -> Lines {
 
 pub(super) fn promote(plan: &Plan, step: &Promote) -> Lines {
     let Some(pair) = &plan.pair else { return Vec::new() };
-    let mut lines = vec![Promotion::of(plan).describe(&pair.target)];
+    let mut lines = vec![Promotion::of(plan).describe(plan, &pair.target)];
     if step.keep_way_back {
         lines.push((pair.target.clone(), stream::create_slot(Heading::Back)));
         lines.push((pair.source.clone(), stream::subscribe_to_slot(Heading::Back, CONNECTION, true)));

@@ -19,10 +19,12 @@ mod lag;
 mod preflight;
 mod promote;
 mod promotion;
+mod rds;
 mod replicate;
 mod verify;
 
 use async_trait::async_trait;
+use promotion::Promotion;
 use serde_json::json;
 
 use super::postgres::Postgres;
@@ -36,6 +38,7 @@ use crate::preflight::Finding;
 use crate::runbook::model::{Promote, Replicate, ReplicationLag, Sql, SqlGate, Verify};
 use crate::steps::{Description, Observation};
 use crate::systems;
+use crate::systems::aws::Permission;
 use crate::systems::comparison::Comparison;
 use crate::systems::pair::{Flow, Heading};
 
@@ -125,6 +128,13 @@ impl Engine for Replica {
 
     fn waits(&self, plan: &Plan, way: Heading) -> Option<String> {
         (way == Heading::Forth).then(|| describe::waits(plan))
+    }
+
+    fn permissions(&self, plan: &Plan) -> Vec<Permission> {
+        match Promotion::of(plan) {
+            Promotion::Server => Vec::new(),
+            Promotion::Rds(name) => rds::permissions(plan, &name),
+        }
     }
 
     fn describe_promote(&self, plan: &Plan, way: Heading, step: &Promote) -> Lines {

@@ -6,12 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::rds;
 use crate::clock;
 use crate::engine::Outcome;
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, JournalError, Move};
 use crate::plan::Plan;
+use crate::runbook::model::{Name, System};
 use crate::runbook::units::Span;
 use crate::steps::StepError;
 use crate::systems::postgres::standby;
@@ -26,10 +28,12 @@ const ASKED: &str = "promotion_asked";
 pub(super) enum Promotion {
     /// The server itself is asked.
     Server,
+    /// RDS is, for this system.
+    Rds(Name),
 }
 
 /// What a look at the replica says.
-enum Standing {
+pub(super) enum Standing {
     /// It takes writes.
     Primary,
     /// It is a replica, and nothing is seen of a promotion.
@@ -39,8 +43,12 @@ enum Standing {
 }
 
 impl Promotion {
-    pub(super) const fn of(_plan: &Plan) -> Self {
-        Self::Server
+    pub(super) fn of(plan: &Plan) -> Self {
+        let target = plan.pair.as_ref().and_then(|pair| plan.systems.get(&pair.target));
+        match target {
+            Some(System::Postgres(spec)) => spec.rds.clone().map_or(Self::Server, Self::Rds),
+            _ => Self::Server,
+        }
     }
 
     /// Whether the server itself is asked.
@@ -49,9 +57,10 @@ impl Promotion {
     }
 
     /// What is sent, for the plan.
-    pub(super) fn describe(&self, target: &str) -> (String, String) {
+    pub(super) fn describe(&self, plan: &Plan, target: &str) -> (String, String) {
         match self {
             Self::Server => (target.to_owned(), standby::PROMOTE.to_owned()),
+            Self::Rds(name) => (name.clone(), rds::call(plan, name)),
         }
     }
 
@@ -59,6 +68,7 @@ impl Promotion {
     pub(super) const fn usual(&self) -> &'static str {
         match self {
             Self::Server => "a second as a rule",
+            Self::Rds(_) => "minutes as a rule, with a reboot",
         }
     }
 
@@ -66,6 +76,7 @@ impl Promotion {
     const fn pause(&self) -> Duration {
         match self {
             Self::Server => Duration::from_millis(20),
+            Self::Rds(_) => Duration::from_secs(3),
         }
     }
 
@@ -73,21 +84,37 @@ impl Promotion {
     const fn settles(&self) -> Duration {
         match self {
             Self::Server => Duration::from_secs(5),
+            Self::Rds(_) => Duration::from_secs(30),
         }
     }
 
-    /// Refuses when our role could not promote it.
+    /// Refuses when the replica could not be promoted.
     pub(super) async fn may(&self, cx: &Context) -> Outcome<()> {
-        let target = &cx.pair()?.target;
+        let pair = cx.pair()?;
+        let Self::Server = self else { return rds::may(cx, self.system()).await };
         let sql = "SELECT has_function_privilege('pg_promote(boolean, integer)', 'EXECUTE')";
-        let session = cx.rig.postgres(target).await?;
+        let session = cx.rig.postgres(&pair.target).await?;
         if session.value("see whether we may promote it", sql, &[]).await? {
             return Ok(());
         }
-        let message = format!("our role may not promote {target}");
+        let message = format!("our role may not promote {}", pair.target);
         let hint = "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) on the source; a replica of RDS is promoted by \
                     RDS: name its `rds` system";
         Err(StepError::told(FailureKind::Refused, message, Some(hint)))
+    }
+
+    fn system(&self) -> &str {
+        match self {
+            Self::Server => "",
+            Self::Rds(name) => name,
+        }
+    }
+
+    /// Remembers which server it is that is promoted: its identifier may be given to another one.
+    pub(super) async fn remember(&self, cx: &Context, of: &Move) -> Outcome<()> {
+        let Self::Rds(name) = self else { return Ok(()) };
+        let resource = rds::resource(cx, name).await?;
+        cx.note(of, json!({ (rds::RESOURCE): resource }), Durability::Ordered)
     }
 
     /// Promotes the replica, if it was not yet, and waits until it takes writes.
@@ -96,10 +123,10 @@ impl Promotion {
         let began = clock::monotonic();
         let mut asked: Option<Timestamp> = remembered(state, "promote", ASKED);
         loop {
-            let words = match self.look(cx, target).await {
+            let words = match self.look(cx, state, target).await {
                 Standing::Primary => return Ok(()),
                 Standing::Replica if self.may_ask(asked) => {
-                    asked = self.ask(cx, of, target).await?;
+                    asked = self.ask(cx, state, of, target).await?;
                     "asked for".to_owned()
                 }
                 Standing::Replica => "asked for, and nothing is seen of it yet".to_owned(),
@@ -111,7 +138,7 @@ impl Promotion {
                 return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
             }
             cx.progress(&of.step, &format!("the promotion of {target}: {words}"));
-            tokio::time::sleep(self.pause()).await;
+            tokio::time::sleep(self.pause().min(began.elapsed() / 4).max(self.pause() / 20)).await;
         }
     }
 
@@ -120,30 +147,39 @@ impl Promotion {
         asked.is_none_or(|asked| long_ago(asked) > self.settles())
     }
 
-    async fn look(&self, cx: &Context, target: &str) -> Standing {
+    async fn look(&self, cx: &Context, state: &RunState, target: &str) -> Standing {
+        if let Self::Rds(name) = self {
+            match rds::look(cx, state, name).await {
+                Standing::Primary => {}
+                other => return other,
+            }
+        }
         match in_recovery(cx, target).await {
-            Ok(true) => Standing::Replica,
             Ok(false) => Standing::Primary,
+            Ok(true) if self.by_server() => Standing::Replica,
+            Ok(true) => Standing::Busy("RDS has promoted it, and it is in recovery still".to_owned()),
             Err(error) => Standing::Busy(format!("{}: {}", error.what, error.reason)),
         }
     }
 
     /// Asks, and says when; `None` when it is certain that nothing came of it, and it may be asked for at once.
-    async fn ask(&self, cx: &Context, of: &Move, target: &str) -> Outcome<Option<Timestamp>> {
+    async fn ask(&self, cx: &Context, state: &RunState, of: &Move, target: &str) -> Outcome<Option<Timestamp>> {
         let now = clock::now();
-        intend(cx, of, now)?;
+        intend(cx, of, Some(now))?;
         cx.still_mine()?;
-        match self.send(cx, target).await {
+        let sent = match self {
+            Self::Server => cx.rig.postgres(target).await?.batch("promote it", standby::PROMOTE).await.map(drop),
+            Self::Rds(name) => rds::promote(cx, state, name).await,
+        };
+        match sent {
             Ok(()) => Ok(Some(now)),
             Err(error) if error.certainty == Certainty::Unknown => Ok(Some(now)),
-            Err(error) if error.certainty == Certainty::NotSent => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn send(&self, cx: &Context, target: &str) -> Result<(), DriverError> {
-        match self {
-            Self::Server => cx.rig.postgres(target).await?.batch("promote it", standby::PROMOTE).await.map(drop),
+            Err(error) => {
+                intend(cx, of, None)?;
+                // It may be busy with something else, which ends.
+                let passing = error.certainty == Certainty::NotSent || error.is_code(rds::BUSY);
+                if passing { Ok(None) } else { Err(error.into()) }
+            }
         }
     }
 }
@@ -152,9 +188,10 @@ async fn in_recovery(cx: &Context, target: &str) -> Result<bool, DriverError> {
     standby::in_recovery(&*cx.rig.postgres(target).await?).await
 }
 
-/// The intent, with its time. Where the journal can't be written any more, the commit entry stands for it.
-fn intend(cx: &Context, of: &Move, now: Timestamp) -> Outcome<()> {
-    match cx.note(of, json!({ (ASKED): now }), Durability::Synced) {
+/// The intent, with its time; or that nothing came of it. Where the journal can't be written any more, the commit entry
+/// stands for it.
+fn intend(cx: &Context, of: &Move, at: Option<Timestamp>) -> Outcome<()> {
+    match cx.note(of, json!({ (ASKED): at }), Durability::Synced) {
         Err(StepError::Journal(JournalError::Store { .. })) => Ok(()),
         other => other,
     }

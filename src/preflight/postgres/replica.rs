@@ -1,7 +1,7 @@
 //! A target that is a physical replica of the source: most of what two servers are asked is no question then, and some
 //! other things are.
 
-use super::{Finding, PreflightInput, TOPICS, accept};
+use super::{Finding, PoolerFacts, PreflightInput, TOPICS, accept};
 use crate::preflight::Check;
 use crate::runbook::units::Span;
 use crate::systems::Result;
@@ -84,6 +84,8 @@ pub fn judge(input: &PreflightInput, facts: &Facts, by_server: bool) -> Vec<Find
     findings.extend([subscriptions(input, facts), slot(input, facts), readers(&input.target), objects(input)]);
     if by_server {
         findings.push(promotion(&input.target, facts));
+    } else {
+        findings.extend(input.poolers.iter().map(patience));
     }
     accept(findings, &input.accept)
 }
@@ -235,6 +237,25 @@ fn promotion(target: &Survey, facts: &Facts) -> Finding {
         "-- a replica of RDS is promoted by RDS: name its system, `postgres: { rds: NAME, … }`".to_owned(),
     ];
     check.fail("our role may not promote it", "No EXECUTE on pg_promote().", mend)
+}
+
+/// How long a promotion by RDS takes, generously.
+const MINUTES_S: f64 = 900.0;
+
+/// Clients that wait for a promotion by RDS wait for minutes.
+fn patience(pooler: &PoolerFacts) -> Finding {
+    let check = Check {
+        id: "replica-waiting-clients",
+        system: &pooler.name,
+        why: "Writes wait in the pooler until RDS has promoted the replica, which takes minutes; it disconnects those that \
+              have waited for too long.",
+    };
+    let read = format!("query_wait_timeout is {} s.", pooler.query_wait_timeout_s);
+    if pooler.query_wait_timeout_s == 0.0 || pooler.query_wait_timeout_s >= MINUTES_S {
+        return check.pass("the pooler lets clients wait for the promotion", read);
+    }
+    let mend = vec![format!("SET query_wait_timeout = {MINUTES_S}; -- in the pooler, and in its ini file")];
+    check.warn("clients of the pooler see errors while RDS promotes", read, mend)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! begins at exactly that point.
 
 mod killing;
+mod rds;
 mod support;
 
 use pointsman::{executor::state::Side as Writer, sandbox::history::Side};

@@ -34,3 +34,18 @@ pub async fn failover(aws: &Aws, cluster: &str, to: &str) -> Result<()> {
     };
     aws.write(Service::Rds, &format!("make {to} the writer of {cluster}"), ask).await.map(drop)
 }
+
+/// Makes a read replica a server of its own.
+pub async fn promote(aws: &Aws, kind: Kind, identifier: &str) -> Result<()> {
+    let what = format!("promote {identifier}");
+    match kind {
+        Kind::Instance => {
+            let ask = || aws.rds().promote_read_replica().db_instance_identifier(identifier).send();
+            aws.write(Service::Rds, &what, ask).await.map(drop)
+        }
+        Kind::Cluster => {
+            let ask = || aws.rds().promote_read_replica_db_cluster().db_cluster_identifier(identifier).send();
+            aws.write(Service::Rds, &what, ask).await.map(drop)
+        }
+    }
+}

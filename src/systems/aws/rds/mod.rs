@@ -15,7 +15,7 @@ mod server;
 mod snapshots;
 mod survey;
 
-pub use change::{failover, rename};
+pub use change::{failover, promote, rename};
 pub use create::{create_instance, delete_instance, unprotect};
 pub use endpoint::endpoint;
 pub use parameters::{Change, Parameter, change_parameters, group_parameters, reboot, with_group};
