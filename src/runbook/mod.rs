@@ -17,6 +17,7 @@ mod load;
 mod mask;
 pub mod model;
 mod overlay;
+mod rds;
 mod read;
 mod schema;
 mod steps;

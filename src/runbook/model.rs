@@ -17,6 +17,7 @@ pub use super::alb::*;
 pub use super::aws::*;
 pub use super::endpoints::*;
 pub use super::gates::*;
+pub use super::rds::*;
 pub use super::steps::*;
 pub use super::systems::*;
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Route53, SecretsManager, SsmParameter};
+use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Rds, Route53, SecretsManager, SsmParameter};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -34,6 +34,8 @@ pub enum System {
     Ecs(Ecs),
     /// An instance of Cloud Map.
     CloudMap(CloudMap),
+    /// A database server of RDS: an instance, or a cluster of Aurora.
+    Rds(Rds),
 }
 
 impl System {
@@ -53,6 +55,7 @@ impl System {
             Self::SsmParameter(_) => "ssm-parameter",
             Self::Ecs(_) => "ecs",
             Self::CloudMap(_) => "cloud-map",
+            Self::Rds(_) => "rds",
         }
     }
 
@@ -103,6 +106,7 @@ impl System {
             Self::SsmParameter(spec) => Some(&spec.aws),
             Self::Ecs(spec) => Some(&spec.aws),
             Self::CloudMap(spec) => Some(&spec.aws),
+            Self::Rds(spec) => Some(&spec.aws),
             _ => None,
         }
     }
@@ -116,6 +120,7 @@ impl System {
             Self::SsmParameter(spec) => Some(&mut spec.aws),
             Self::Ecs(spec) => Some(&mut spec.aws),
             Self::CloudMap(spec) => Some(&mut spec.aws),
+            Self::Rds(spec) => Some(&mut spec.aws),
             _ => None,
         }
     }

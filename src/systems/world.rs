@@ -10,7 +10,9 @@ use super::mysql::Flavour;
 use super::postgres::Database;
 use super::traffic::Traffic;
 use super::{Certainty, DriverError, Result};
-use crate::runbook::model::{Alb, AwsPlace, Haproxy, HaproxyTcp, Name, Observe, Pgbouncer, Postgres, Redirect, System};
+use crate::runbook::model::{
+    Alb, AwsPlace, Haproxy, HaproxyTcp, Name, Observe, Pgbouncer, Postgres, Rds, Redirect, System,
+};
 use crate::secret;
 
 /// The systems of one plan. Clones share what was opened to AWS.
@@ -80,6 +82,14 @@ impl World {
         match self.systems.get(name) {
             Some(System::Alb(spec)) => alb(name, Alb::clone(spec)),
             other => Err(Self::wrong(name, "alb", other)),
+        }
+    }
+
+    /// The database server of RDS of this name.
+    pub fn rds(&self, name: &str) -> Result<Rds> {
+        match self.systems.get(name) {
+            Some(System::Rds(spec)) => rds(name, spec.clone()),
+            other => Err(Self::wrong(name, "rds", other)),
         }
     }
 
@@ -191,6 +201,13 @@ fn names_in(system: &mut System) -> Vec<&mut String> {
         }
         _ => Vec::new(),
     }
+}
+
+fn rds(name: &str, mut spec: Rds) -> Result<Rds> {
+    for text in spec.instance.iter_mut().chain(&mut spec.cluster) {
+        *text = plain(name, text)?;
+    }
+    Ok(spec)
 }
 
 fn haproxy(name: &str, mut spec: Haproxy) -> Result<Haproxy> {

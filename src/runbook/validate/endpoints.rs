@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::Check;
 use super::values::host_and_port;
-use crate::runbook::model::{Ecs, Name, Part, RecordKind, Route53, RunTask, Step, Switch, System, UndoTask};
+use crate::runbook::model::{Ecs, Name, Part, Rds, RecordKind, Route53, RunTask, Step, Switch, System, UndoTask};
 
 pub(super) fn values(check: &mut Check<'_>) {
     for (name, system) in &check.runbook.systems {
@@ -28,9 +28,19 @@ pub(super) fn values(check: &mut Check<'_>) {
                 }
                 addresses(check, &path, [&system.from, &system.to]);
             }
+            System::Rds(system) => rds(check, &path, system),
             _ => {}
         }
     }
+}
+
+/// Exactly one of an instance and a cluster.
+fn rds(check: &mut Check<'_>, path: &str, system: &Rds) {
+    if system.instance.is_some() != system.cluster.is_some() || check.is_poisoned_below(path) {
+        return;
+    }
+    let message = "either `instance` or `cluster` says which server of RDS it is";
+    check.error(&format!("{path}#"), "no-server", message, "write `instance: IDENTIFIER`, or `cluster: IDENTIFIER`");
 }
 
 fn addresses(check: &mut Check<'_>, path: &str, ends: [&Option<String>; 2]) {

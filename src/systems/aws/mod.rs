@@ -14,6 +14,7 @@ pub mod ecs;
 mod error;
 pub mod parameters;
 mod permissions;
+pub mod rds;
 mod readonly;
 pub mod route53;
 pub mod secrets_manager;

@@ -1,0 +1,16 @@
+//! Database servers of RDS: instances, and clusters of Aurora. What is read of them is in structs of our own, since the
+//! SDK's have a hundred fields, all optional.
+//!
+//! An identifier can be renamed and given to another server; the resource id (`DbiResourceId`, `DbClusterResourceId`)
+//! stays with the server for as long as it lives.
+
+mod read;
+mod server;
+
+pub use read::{by_resource, cluster, instance, look};
+pub use server::{Cluster, Group, Instance, Kind, Member, Server};
+
+/// Code of the answer when there is no such instance.
+pub const NO_INSTANCE: &str = "DBInstanceNotFound";
+/// Code of the answer when there is no such cluster.
+pub const NO_CLUSTER: &str = "DBClusterNotFoundFault";
