@@ -2,6 +2,7 @@
 //! everything that only one kind of database knows lies behind [`Engine`]. A runbook's pair is of one kind, and
 //! [`of`] gives its engine.
 
+pub mod dms;
 pub mod mysql;
 pub mod postgres;
 
@@ -14,12 +15,12 @@ use crate::gates::GateContext;
 use crate::journal::Move;
 use crate::plan::{Choices, Plan};
 use crate::preflight::Finding;
-use crate::runbook::model::{Promote, Replicate, ReplicationLag, Sql, SqlGate, System, Verify};
+use crate::runbook::model::{Promote, Replicate, ReplicationLag, Sql, SqlGate, System, Through, Verify};
 use crate::steps::{Description, Observation, StepError};
 use crate::systems;
 use crate::systems::comparison::Comparison;
 use crate::systems::mysql::Flavour;
-use crate::systems::pair::{Flow, Heading};
+use crate::systems::pair::{Flow, Heading, Pair};
 
 /// What is sent, and where to: `(system, statement)`.
 pub type Lines = Vec<(String, String)>;
@@ -79,6 +80,11 @@ pub trait Engine: Send + Sync {
     /// The application's sessions that are left on a side, and how a person sees them; `None` without any.
     async fn sessions_left(&self, cx: &Context, leaving: &str) -> Outcome<Option<String>>;
 
+    /// What is to be ended behind the switch, when nobody waits any more; what was seen, in words.
+    async fn settle(&self, _cx: &Context, _way: Heading) -> Outcome<Option<String>> {
+        Ok(None)
+    }
+
     /// What [`Engine::finalize`] sends.
     fn describe_finalize(&self, plan: &Plan) -> Lines;
     /// Drops both streams and everything of ours.
@@ -115,8 +121,8 @@ pub trait Engine: Send + Sync {
 pub enum Lag {
     /// It is known.
     Known {
-        /// Bytes that the other side has not applied.
-        bytes: f64,
+        /// Bytes that the other side has not applied; unknown where something else than the servers carries them.
+        bytes: Option<f64>,
         /// Seconds since the last token that has arrived was written.
         age: Option<f64>,
     },
@@ -155,5 +161,14 @@ pub fn of(system: Option<&System>) -> &'static dyn Engine {
 /// The engine of a plan's pair.
 #[must_use]
 pub fn of_plan(plan: &Plan) -> &'static dyn Engine {
-    of(plan.pair.as_ref().and_then(|pair| plan.systems.get(&pair.source)))
+    plan.pair.as_ref().map_or(&postgres::Postgres, |pair| of_pair(pair, plan.systems.get(&pair.source)))
+}
+
+/// The engine of a pair whose source is this system: by what carries the rows, then by the kind of database.
+#[must_use]
+pub fn of_pair(pair: &Pair, source: Option<&System>) -> &'static dyn Engine {
+    match pair.through {
+        Through::Dms => &dms::Dms,
+        Through::Native => of(source),
+    }
 }

@@ -1,6 +1,7 @@
 //! What a run of a plan must be allowed to do in AWS: each driver says what it asks for.
 
 use super::{Plan, references};
+use crate::engine;
 use crate::runbook::model::{Gate, System};
 use crate::steps;
 use crate::systems::Result;
@@ -17,9 +18,11 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
         }
     }
     all.extend(steps::permissions(plan));
+    all.extend(engine::dms::preflight::permissions(plan));
     for gate in plan.gates.values() {
         match gate {
             Gate::Cloudwatch(_) => all.push(Permission::anywhere(Service::Cloudwatch, "GetMetricData")),
+            Gate::DmsValidation(_) => all.push(Permission::anywhere(Service::Dms, "DescribeTableStatistics")),
             Gate::Alarm(_) => all.push(Permission::anywhere(Service::Cloudwatch, "DescribeAlarms")),
             _ => {}
         }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Rds, Route53, SecretsManager, SsmParameter};
+use super::model::{Alb, AwsPlace, CloudMap, Dms, Ecs, Name, Program, Rds, Route53, SecretsManager, SsmParameter};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -36,6 +36,8 @@ pub enum System {
     CloudMap(CloudMap),
     /// A database server of RDS: an instance, or a cluster of Aurora.
     Rds(Rds),
+    /// A replication instance of DMS.
+    Dms(Box<Dms>),
 }
 
 impl System {
@@ -56,6 +58,7 @@ impl System {
             Self::Ecs(_) => "ecs",
             Self::CloudMap(_) => "cloud-map",
             Self::Rds(_) => "rds",
+            Self::Dms(_) => "dms",
         }
     }
 
@@ -107,6 +110,7 @@ impl System {
             Self::Ecs(spec) => Some(&spec.aws),
             Self::CloudMap(spec) => Some(&spec.aws),
             Self::Rds(spec) => Some(&spec.aws),
+            Self::Dms(spec) => Some(&spec.aws),
             _ => None,
         }
     }
@@ -121,6 +125,7 @@ impl System {
             Self::Ecs(spec) => Some(&mut spec.aws),
             Self::CloudMap(spec) => Some(&mut spec.aws),
             Self::Rds(spec) => Some(&mut spec.aws),
+            Self::Dms(spec) => Some(&mut spec.aws),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::runbook::model::Name;
+use crate::runbook::model::{Name, Through};
 
 /// In which direction the cutover goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,13 +94,19 @@ pub struct Pair {
     pub source: Name,
     /// The database that is moved to.
     pub target: Name,
+    /// What carries the rows forward.
+    #[serde(default, skip_serializing_if = "Through::is_native")]
+    pub through: Through,
+    /// The replication instance, where it is DMS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dms: Option<Name>,
 }
 
 impl Pair {
     /// A pair of two systems.
     #[must_use]
     pub fn new(source: impl Into<Name>, target: impl Into<Name>) -> Self {
-        Self { source: source.into(), target: target.into() }
+        Self { source: source.into(), target: target.into(), through: Through::Native, dms: None }
     }
 
     /// The side that a passage in this direction leaves: it publishes the stream of that direction.
@@ -110,6 +116,12 @@ impl Pair {
             Heading::Forth => &self.source,
             Heading::Back => &self.target,
         }
+    }
+
+    /// Whether the servers' own replication carries the rows in this direction: our publications have points there.
+    #[must_use]
+    pub fn is_native(&self, heading: Heading) -> bool {
+        heading == Heading::Back || self.through.is_native()
     }
 
     /// The side that a passage in this direction arrives at.

@@ -5,7 +5,8 @@ use futures_util::future::try_join;
 use serde_json::json;
 
 use super::carried;
-use super::freeze::{fencing, known_open, planned_fencing, planned_open};
+use super::carrier::Carrier;
+use super::freeze::{fencing, known_open, planned_fencing, planned_open, points};
 use super::slots;
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
@@ -36,9 +37,10 @@ pub(super) fn describe(plan: &Plan, way: Heading) -> Lines {
     let (leave, arrive) = (planned_open(plan, leaving), planned_open(plan, arriving));
     let fencing = planned_fencing(plan, leaving, &leave);
     let sequences = plan.choices.sequences.as_slice();
-    let barrier = BarrierPlan { run: "RUN", epoch: 1, way, fencing, sequences, token: "TOKEN", limit_ms: 0 };
+    let points = &points(plan, way, false);
+    let barrier = BarrierPlan { run: "RUN", epoch: 1, way, fencing, sequences, token: "TOKEN", points, limit_ms: 0 };
     apply.push((leaving.to_owned(), barrier.trial()));
-    let promote = trial_of_promote("RUN", 1, way, &planned_fencing(plan, arriving, &arrive));
+    let promote = trial_of_promote(plan, "RUN", 1, way, &planned_fencing(plan, arriving, &arrive));
     apply.push((arriving.to_owned(), promote));
     apply
 }
@@ -96,14 +98,15 @@ async fn try_out(
     let (leaving, arriving) = (pair.leaving(way), pair.arriving(way));
     let (here, there) = (fencing(cx, leaving, open)?, known_open(cx, state, arriving)?);
     let (run, epoch, token) = (cx.run.as_str(), cx.epoch, new_token());
-    let barrier = BarrierPlan { run, epoch, way, fencing: here, sequences, token: &token, limit_ms: 0 };
-    let promote = trial_of_promote(run, epoch, way, &fencing(cx, arriving, &there)?);
+    let points = &points(&cx.plan, way, false);
+    let barrier = BarrierPlan { run, epoch, way, fencing: here, sequences, token: &token, points, limit_ms: 0 };
+    let promote = trial_of_promote(&cx.plan, run, epoch, way, &fencing(cx, arriving, &there)?);
     let freeze = tried(cx, leaving, barrier.trial());
     try_join(freeze, tried(cx, arriving, promote)).await.map(drop)
 }
 
 /// The servers that answer now are those of the plan: a failover in between would have lost the slots.
-async fn same_servers(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
+pub(in crate::engine) async fn same_servers(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
     for session in [leave, arrive] {
         let found = catalog::identity(session).await?;
         let planned = cx.choices(session.system())?;
@@ -136,7 +139,7 @@ async fn prove_streams(cx: &Context, way: Heading) -> Result<(), StepError> {
     try_join(forward, prove(cx, way.opposite())).await.map(drop)
 }
 
-async fn prove(cx: &Context, heading: Heading) -> Result<(), StepError> {
+pub(in crate::engine) async fn prove(cx: &Context, heading: Heading) -> Result<(), StepError> {
     let pair = cx.pair()?;
     let (publisher, subscriber) =
         (cx.rig.postgres(pair.leaving(heading)).await?, cx.rig.postgres(pair.arriving(heading)).await?);
@@ -161,10 +164,10 @@ async fn prove(cx: &Context, heading: Heading) -> Result<(), StepError> {
 }
 
 /// What [`Promote`] does on the side that is arrived at, taken back.
-fn trial_of_promote(run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> String {
-    let (mine, points, lift) =
-        (setup::hold_epoch(run, epoch), stream::set_points(way.opposite(), true), fencing.lift());
-    format!("BEGIN;\n{mine}\n{points}{lift}ROLLBACK;\n")
+fn trial_of_promote(plan: &Plan, run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> String {
+    let (mine, points, lift) = (setup::hold_epoch(run, epoch), points(plan, way.opposite(), true), fencing.lift());
+    let shut = Carrier::shut_by(plan, way).map_or_else(String::new, |carrier| carrier.shut_out());
+    format!("BEGIN;\n{mine}\n{shut}{points}{lift}ROLLBACK;\n")
 }
 
 async fn tried(cx: &Context, side: &str, sql: String) -> Result<(), StepError> {
@@ -177,7 +180,7 @@ async fn tried(cx: &Context, side: &str, sql: String) -> Result<(), StepError> {
 }
 
 /// Whether the stream of the other direction is needed, too: always on the way back.
-fn needs_other_stream(cx: &Context, way: Heading) -> bool {
+pub(in crate::engine) fn needs_other_stream(cx: &Context, way: Heading) -> bool {
     let keeps = |step: &Step| matches!(step, Step::Promote(Promote { keep_way_back: true, .. }));
     way == Heading::Back || cx.plan.steps.iter().any(|step| keeps(&step.step))
 }

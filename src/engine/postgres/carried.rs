@@ -29,7 +29,7 @@ const FOLLOWED: &str = "SELECT n.nspname::text, c.relname::text FROM pg_subscrip
     AND s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Refuses when something that is on the publisher would not arrive at the subscriber of the stream in this direction.
-pub(super) async fn tables(cx: &Context, heading: Heading) -> Result<(), StepError> {
+pub(in crate::engine) async fn tables(cx: &Context, heading: Heading) -> Result<(), StepError> {
     let Some(replicate) = replicate(cx) else { return Ok(()) };
     let pair = cx.pair()?;
     let (publisher, subscriber) =
@@ -62,7 +62,7 @@ pub(super) async fn tables(cx: &Context, heading: Heading) -> Result<(), StepErr
 }
 
 /// Refuses when the schemas differ in what a stream stumbles over, in either direction.
-pub(super) async fn schema(cx: &Context) -> Result<(), StepError> {
+pub(in crate::engine) async fn schema(cx: &Context) -> Result<(), StepError> {
     let Some(replicate) = replicate(cx) else { return Ok(()) };
     let (source, target) = (cx.world.postgres(&replicate.from)?, cx.world.postgres(&replicate.to)?);
     let options = DriftOptions {
@@ -103,7 +103,7 @@ fn stored(column: &str) -> (&str, bool) {
     (&column[..end], column.contains(" not null"))
 }
 
-fn replicate(cx: &Context) -> Option<&Replicate> {
+pub(in crate::engine) fn replicate(cx: &Context) -> Option<&Replicate> {
     cx.plan.steps.iter().find_map(|step| match &step.step {
         Step::Replicate(replicate) => Some(replicate),
         _ => None,
@@ -115,11 +115,11 @@ async fn names(session: &Session, sql: &str, heading: Heading) -> Result<BTreeSe
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-fn full((schema, table): &(String, String)) -> String {
+pub(in crate::engine) fn full((schema, table): &(String, String)) -> String {
     format!("{schema}.{table}")
 }
 
-fn listed(all: &[String]) -> String {
+pub(in crate::engine) fn listed(all: &[String]) -> String {
     let more = if all.len() > SHOWN { format!("; and {} more", all.len() - SHOWN) } else { String::new() };
     format!("{}{more}", all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; "))
 }

@@ -37,17 +37,22 @@ fn token_and_clock(table: &str) -> String {
     )
 }
 
-pub(super) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
+pub(in crate::engine) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
     let (publisher, subscriber) = (flow.publisher(), flow.subscriber());
     let mut lines = vec![format!("{subscriber}: {SUBSCRIBER}"), format!("{publisher}: {PUBLISHER}")];
     if gate.max_age.is_some() {
-        lines.push(format!("{subscriber}: {}", token(flow.token_table())));
-        lines.push(format!("{publisher}: {}", token_and_clock(flow.token_table())));
+        lines.extend(describe_age(flow));
     }
     lines
 }
 
-pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &GateContext<'_>) -> Result<Lag> {
+/// The queries of [`age`].
+pub(in crate::engine) fn describe_age(flow: Flow<'_>) -> Vec<String> {
+    let table = flow.token_table();
+    vec![format!("{}: {}", flow.subscriber(), token(table)), format!("{}: {}", flow.publisher(), token_and_clock(table))]
+}
+
+pub(in crate::engine) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &GateContext<'_>) -> Result<Lag> {
     let stream = flow.stream();
     let follows = async |session: &Session| subscriber(session, stream).await;
     if let Some(seen) = context.sessions.postgres.ask(context.world, flow.subscriber(), follows).await? {
@@ -55,7 +60,7 @@ pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &Gat
     }
     let sends = async |session: &Session| publisher(session, stream).await;
     let bytes = match context.sessions.postgres.ask(context.world, flow.publisher(), sends).await? {
-        Ok(bytes) => bytes,
+        Ok(bytes) => Some(bytes),
         Err(why) => return Ok(Lag::Nothing(why)),
     };
     if gate.max_age.is_none() {
@@ -105,7 +110,7 @@ async fn publisher(session: &Session, stream: &str) -> Result<std::result::Resul
 }
 
 /// Seconds since the last token that has arrived was written, or why that is not known. Only the executor writes it.
-async fn age(flow: Flow<'_>, context: &GateContext<'_>) -> Result<std::result::Result<f64, String>> {
+pub(in crate::engine) async fn age(flow: Flow<'_>, context: &GateContext<'_>) -> Result<std::result::Result<f64, String>> {
     let (arrived_sql, written_sql) = (token(flow.token_table()), token_and_clock(flow.token_table()));
     let what = "read the token";
     let arrived = async |session: &Session| session.rows(what, &arrived_sql, &[]).await;

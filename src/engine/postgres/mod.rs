@@ -1,18 +1,19 @@
 //! PostgreSQL 15 to 18: two logical streams whose points are set inside the window.
 
-mod arm;
-mod carried;
+pub(super) mod arm;
+pub(super) mod carried;
+pub(super) mod carrier;
 mod choose;
-mod drain;
+pub(super) mod drain;
 mod finalize;
 mod freeze;
-mod lag;
+pub(super) mod lag;
 mod long_transactions;
 mod preflight;
 mod promote;
 mod prove;
 mod query;
-mod replicate;
+pub(super) mod replicate;
 mod sequences;
 mod slots;
 mod statements;
