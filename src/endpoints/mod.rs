@@ -8,6 +8,7 @@ mod ecs;
 mod ends;
 mod haproxy_tcp;
 mod pgbouncer;
+mod rds_proxy;
 mod route;
 mod route53;
 mod secrets_manager;
@@ -163,6 +164,7 @@ pub fn open(world: &World, name: &str) -> Result<Arc<dyn Endpoint>> {
         Some(System::SsmParameter(spec)) => Ok(Arc::new(ssm_parameter::Parameter::new(world, name, spec))),
         Some(System::Ecs(spec)) => Ok(Arc::new(ecs::Rolled::new(world, name, spec))),
         Some(System::CloudMap(spec)) => Ok(Arc::new(cloud_map::Registered::new(world, name, spec))),
+        Some(System::RdsProxy(spec)) => Ok(Arc::new(rds_proxy::Proxied::new(world, name, spec))),
         other => {
             let reason = match other {
                 Some(system) => format!("a {} is no endpoint", system.kind()),

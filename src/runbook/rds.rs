@@ -1,9 +1,11 @@
-//! Shape of a database server of RDS: an instance, or a cluster of Aurora.
+//! Shapes of what RDS has: a database server (an instance, or a cluster of Aurora), and a proxy.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aws::AwsPlace;
+use super::model::Name;
+use super::units::Span;
 
 /// An instance of RDS, or a cluster of Aurora: exactly one of the two. Steps change it, and a database may name it
 /// instead of a URL.
@@ -19,4 +21,38 @@ pub struct Rds {
     /// Identifier of the cluster; its writer is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+}
+
+/// An RDS Proxy that clients connect to. It leads to one database; `switch` exchanges that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RdsProxy {
+    /// Where calls to AWS go.
+    #[serde(default, skip_serializing_if = "AwsPlace::is_empty")]
+    pub aws: AwsPlace,
+    /// Name of the proxy.
+    pub proxy: String,
+    /// Its target group.
+    #[serde(default = "RdsProxy::default_group")]
+    pub target_group: Name,
+    /// The `rds` system of the database that is left.
+    pub from: Name,
+    /// The `rds` system of the database that is moved to.
+    pub to: Name,
+    /// URL as an application dials it, through the proxy; a canary is written through it.
+    #[serde(default)]
+    pub probe: Option<String>,
+    /// It leads clients to the other database by then.
+    #[serde(default = "RdsProxy::default_timeout")]
+    pub timeout: Span,
+}
+
+impl RdsProxy {
+    fn default_group() -> Name {
+        "default".to_owned()
+    }
+
+    const fn default_timeout() -> Span {
+        Span::secs(900)
+    }
 }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Alb, AwsPlace, CloudMap, Dms, Ecs, Name, Program, Rds, Route53, SecretsManager, SsmParameter};
+use super::model::{
+    Alb, AwsPlace, CloudMap, Dms, Ecs, Name, Program, Rds, RdsProxy, Route53, SecretsManager, SsmParameter,
+};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -38,6 +40,8 @@ pub enum System {
     Rds(Rds),
     /// A replication instance of DMS.
     Dms(Box<Dms>),
+    /// An RDS Proxy.
+    RdsProxy(RdsProxy),
 }
 
 impl System {
@@ -59,6 +63,7 @@ impl System {
             Self::CloudMap(_) => "cloud-map",
             Self::Rds(_) => "rds",
             Self::Dms(_) => "dms",
+            Self::RdsProxy(_) => "rds-proxy",
         }
     }
 
@@ -74,9 +79,12 @@ impl System {
         match self {
             Self::Pgbouncer(_) => Some(Manner { holds: Holds::Wait, place: Place::Inside }),
             Self::HaproxyTcp(_) => Some(Manner { holds: Holds::Drain, place: Place::Inside }),
-            Self::Route53(_) | Self::SecretsManager(_) | Self::SsmParameter(_) | Self::Ecs(_) | Self::CloudMap(_) => {
-                Some(Manner { holds: Holds::Nothing, place: Place::Outside })
-            }
+            Self::Route53(_)
+            | Self::SecretsManager(_)
+            | Self::SsmParameter(_)
+            | Self::Ecs(_)
+            | Self::CloudMap(_)
+            | Self::RdsProxy(_) => Some(Manner { holds: Holds::Nothing, place: Place::Outside }),
             _ => None,
         }
     }
@@ -91,6 +99,7 @@ impl System {
             Self::SecretsManager(spec) => Some((spec.from.is_some(), spec.to.is_some())),
             Self::SsmParameter(spec) => Some((spec.from.is_some(), spec.to.is_some())),
             Self::CloudMap(spec) => Some((spec.from.is_some(), spec.to.is_some())),
+            Self::RdsProxy(_) => Some((true, true)),
             Self::Ecs(spec) => match &spec.set {
                 Some(set) => Some((set.from.is_some(), set.to.is_some())),
                 None => Some((true, true)),
@@ -111,6 +120,7 @@ impl System {
             Self::CloudMap(spec) => Some(&spec.aws),
             Self::Rds(spec) => Some(&spec.aws),
             Self::Dms(spec) => Some(&spec.aws),
+            Self::RdsProxy(spec) => Some(&spec.aws),
             _ => None,
         }
     }
@@ -126,6 +136,7 @@ impl System {
             Self::CloudMap(spec) => Some(&mut spec.aws),
             Self::Rds(spec) => Some(&mut spec.aws),
             Self::Dms(spec) => Some(&mut spec.aws),
+            Self::RdsProxy(spec) => Some(&mut spec.aws),
             _ => None,
         }
     }

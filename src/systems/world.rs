@@ -203,6 +203,7 @@ fn names_in(system: &mut System) -> Vec<&mut String> {
         System::SsmParameter(spec) => {
             [&mut spec.parameter].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
         }
+        System::RdsProxy(spec) => vec![&mut spec.proxy],
         System::Ecs(spec) => [&mut spec.cluster].into_iter().chain(&mut spec.service).collect(),
         System::CloudMap(spec) => {
             [&mut spec.service, &mut spec.instance].into_iter().chain(&mut spec.from).chain(&mut spec.to).collect()
@@ -219,7 +220,8 @@ fn rds(name: &str, mut spec: Rds) -> Result<Rds> {
 }
 
 fn dms(name: &str, mut spec: Dms) -> Result<Dms> {
-    let create = spec.create.iter_mut().flat_map(|create| create.subnet_group.iter_mut().chain(&mut create.security_groups));
+    let create =
+        spec.create.iter_mut().flat_map(|create| create.subnet_group.iter_mut().chain(&mut create.security_groups));
     for text in spec.instance.iter_mut().chain(create) {
         *text = plain(name, text)?;
     }

@@ -66,7 +66,8 @@ async fn follows(cx: &Context) -> Outcome<()> {
                     resume the task, and continue";
         return Err(works.told(FailureKind::Refused, message, hint));
     }
-    let broken: Vec<String> = works.tables(&task).await?.iter().filter(|table| table.is_broken()).map(Table::full).collect();
+    let broken: Vec<String> =
+        works.tables(&task).await?.iter().filter(|table| table.is_broken()).map(Table::full).collect();
     if broken.is_empty() {
         return Ok(());
     }

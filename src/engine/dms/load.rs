@@ -84,8 +84,10 @@ impl Works<'_> {
             tables.iter().any(|table| table.schema == schema && table.name == name && table.is_loaded())
         };
         let planned = self.cx.plan.choices.tables.iter();
-        let missing: Vec<String> =
-            planned.filter(|(schema, name)| !loaded(schema, name)).map(|(schema, name)| format!("{schema}.{name}")).collect();
+        let missing: Vec<String> = planned
+            .filter(|(schema, name)| !loaded(schema, name))
+            .map(|(schema, name)| format!("{schema}.{name}"))
+            .collect();
         if missing.is_empty() {
             return Ok(tables);
         }
@@ -101,12 +103,17 @@ impl Works<'_> {
         let why = [&task.failure, &task.stop_reason].into_iter().find(|text| !text.is_empty());
         let why = why.map(|text| format!(": {}", secret::mask(text))).unwrap_or_default();
         let message = format!("the task {} is {}{why}", self.names.task, task.status);
-        Ok(self.told(FailureKind::Refused, message, "mend it, then `pointsman retry`; a load begins anew, with empty tables"))
+        Ok(self.told(
+            FailureKind::Refused,
+            message,
+            "mend it, then `pointsman retry`; a load begins anew, with empty tables",
+        ))
     }
 
     fn broken(&self, tables: &[Table]) -> StepError {
         let broken = tables.iter().filter(|table| table.is_broken());
-        let words = broken.map(|table| format!("{} ({}, {} rows with errors)", table.full(), table.state, table.errors));
+        let words =
+            broken.map(|table| format!("{} ({}, {} rows with errors)", table.full(), table.state, table.errors));
         let message = format!("DMS could not load {}", named(&words.collect::<Vec<_>>()));
         let hint = "the task's log names the rows; mend it on the source or the target, then `pointsman retry` loads \
                     everything anew";

@@ -134,7 +134,8 @@ impl Engine for Dms {
             };
             lines.extend(calls.map(call));
         }
-        lines.extend(Postgres.describe_finalize(plan).into_iter().filter(|(_, sql)| !sql.contains("pointsman_forward")));
+        lines
+            .extend(Postgres.describe_finalize(plan).into_iter().filter(|(_, sql)| !sql.contains("pointsman_forward")));
         lines
     }
 

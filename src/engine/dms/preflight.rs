@@ -78,11 +78,8 @@ const UNREADABLE: &str = "SELECT t FROM unnest($2::text[]) t WHERE NOT has_table
 /// The login at the source reads every table, and may follow the write-ahead log.
 async fn reader(source: &Session, task: &DmsTask, plan: &Plan) -> Result<Finding> {
     let role = &task.source.role;
-    let check = Check {
-        id: "dms-source-login",
-        system: source.system(),
-        why: "What DMS may not read it does not carry.",
-    };
+    let check =
+        Check { id: "dms-source-login", system: source.system(), why: "What DMS may not read it does not carry." };
     let rows = source.rows("look at the login of DMS", READER, &[role]).await?;
     let Some(row) = rows.first() else { return Ok(check.fail("DMS has no login there", no_role(role), create(role))) };
     let (logs_in, replicates, ours): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
@@ -125,7 +122,9 @@ async fn writer(target: &Session, task: &DmsTask) -> Result<Finding> {
     if !logs_in || !replica {
         let mend = vec![
             format!("ALTER ROLE {name} LOGIN;"),
-            format!("GRANT SET ON PARAMETER session_replication_role TO {name}; -- on RDS: GRANT rds_superuser TO {name};"),
+            format!(
+                "GRANT SET ON PARAMETER session_replication_role TO {name}; -- on RDS: GRANT rds_superuser TO {name};"
+            ),
         ];
         let detail = format!("{role} must log in, and set session_replication_role.");
         return Ok(check.fail("the login of DMS can't write as a replica", detail, mend));
@@ -168,7 +167,8 @@ fn not_carried(task: &DmsTask) -> Finding {
     };
     let detail = "No update of a primary key's columns, and no change of the schema. (Indexes, constraints, defaults, \
                   triggers and sequences are made and carried by the run; a value that is too long stops the task.)";
-    let mend = vec!["-- make sure that nothing does this while the task runs; keep `verify` before `finalize`".to_owned()];
+    let mend =
+        vec!["-- make sure that nothing does this while the task runs; keep `verify` before `finalize`".to_owned()];
     check.warn("what DMS does not carry", detail, mend)
 }
 
@@ -197,9 +197,19 @@ fn tables(plan: &Plan) -> Vec<String> {
 pub(crate) fn permissions(plan: &Plan) -> Vec<Permission> {
     let Some(task) = carrier::task(plan) else { return Vec::new() };
     let mut operations = vec![
-        "DescribeReplicationInstances", "CreateEndpoint", "DescribeEndpoints", "DeleteEndpoint", "TestConnection",
-        "DescribeConnections", "CreateReplicationTask", "DescribeReplicationTasks", "StartReplicationTask",
-        "StopReplicationTask", "DeleteReplicationTask", "DescribeTableStatistics", "AddTagsToResource",
+        "DescribeReplicationInstances",
+        "CreateEndpoint",
+        "DescribeEndpoints",
+        "DeleteEndpoint",
+        "TestConnection",
+        "DescribeConnections",
+        "CreateReplicationTask",
+        "DescribeReplicationTasks",
+        "StartReplicationTask",
+        "StopReplicationTask",
+        "DeleteReplicationTask",
+        "DescribeTableStatistics",
+        "AddTagsToResource",
     ];
     let spec = World::new(plan.systems.clone()).dms(&task.instance);
     if spec.is_ok_and(|spec| spec.create.is_some()) {

@@ -115,7 +115,8 @@ const LACKING: &str = "SELECT coalesce((SELECT array_agg(quote_ident(s)) FROM un
 async fn grant(cx: &Context, state: &RunState, of: &Move, task: &DmsTask, sides: (&Session, &Session)) -> Outcome<()> {
     let (source, target) = sides;
     let reader = ident(&task.source.role);
-    let sql = format!("GRANT USAGE ON SCHEMA pointsman TO {reader}; GRANT SELECT ON pointsman.token_forward TO {reader}");
+    let sql =
+        format!("GRANT USAGE ON SCHEMA pointsman TO {reader}; GRANT SELECT ON pointsman.token_forward TO {reader}");
     source.batch("let DMS read the token", &sql).await?;
     let (schemas, tables) = match remembered::<(Vec<String>, Vec<String>)>(state, "replicate", "granted") {
         Some(known) => known,
@@ -166,7 +167,8 @@ async fn begin_load(works: &Works<'_>, state: &RunState, of: &Move, target: &Ses
     works.busy("the load begins anew");
     works.delete_task().await?;
     let tables = &cx.plan.choices.tables;
-    let names: Vec<String> = tables.iter().map(|(schema, table)| format!("{}.{}", ident(schema), ident(table))).collect();
+    let names: Vec<String> =
+        tables.iter().map(|(schema, table)| format!("{}.{}", ident(schema), ident(table))).collect();
     if !works.replicate.copy_schema {
         return only_empty(works, target, &names).await;
     }
@@ -201,7 +203,8 @@ pub(super) async fn undo(cx: &Context, state: &RunState, step: &Replicate) -> Ou
             let sql: String = sql.lines().filter(|line| there.iter().any(|name| line.contains(name))).collect();
             target.batch("take back what DMS may do", &sql).await?;
         }
-        if let Some(carrier) = Carrier::of(&cx.plan).filter(|_| remembered(state, "replicate", "let_in") == Some(true)) {
+        if let Some(carrier) = Carrier::of(&cx.plan).filter(|_| remembered(state, "replicate", "let_in") == Some(true))
+        {
             target.batch("give DMS its login back", &carrier.give_back()).await?;
         }
     }
@@ -221,14 +224,18 @@ pub(super) fn describe(plan: &Plan, step: &Replicate) -> Description {
     let (Some(task), Some(carrier)) = (&step.dms, Carrier::of(plan)) else { return described };
     let (names, tables) = (Names::planned(), &plan.choices.tables);
     let copy = stream::create_subscription(Heading::Forth, "CONNECTION STRING, password not shown", true);
-    let (mark, publications) = (stream::set_mark(Heading::Forth), stream::create_publications(Heading::Forth, tables, true));
+    let (mark, publications) =
+        (stream::set_mark(Heading::Forth), stream::create_publications(Heading::Forth, tables, true));
     described.apply.retain(|(_, sql)| *sql != copy && *sql != mark && !publications.contains(sql));
     let forward = Heading::Forth.stream();
     described.undo.retain(|(_, sql)| !sql.contains(forward));
     let after = |sql: &String| sql.contains("post-data") || sql == "ANALYZE";
     let at = described.apply.iter().position(|(_, sql)| after(sql)).unwrap_or(described.apply.len());
     let mut calls = vec![(step.to.clone(), carrier.let_in().trim_end().to_owned())];
-    calls.push((step.to.clone(), granting(&task.target.role, &[], &["ALL TABLES OF THE PLAN".into()], true).trim_end().into()));
+    calls.push((
+        step.to.clone(),
+        granting(&task.target.role, &[], &["ALL TABLES OF THE PLAN".into()], true).trim_end().into(),
+    ));
     let aws = |call: Call| (task.instance.clone(), call.to_string());
     let create = match plan.systems.get(&task.instance) {
         Some(System::Dms(spec)) => create_instance(spec, &names),
@@ -240,7 +247,8 @@ pub(super) fn describe(plan: &Plan, step: &Replicate) -> Description {
     let resume = json!({ "ReplicationTaskArn": names.task, "StartReplicationTaskType": Start::Resume.word() });
     let resume = aws(Call::new(Service::Dms, "StartReplicationTask", resume));
     described.apply.splice(at..at, calls);
-    let analyzed = described.apply.iter().position(|(_, sql)| sql == "ANALYZE").map_or(described.apply.len(), |at| at + 1);
+    let analyzed =
+        described.apply.iter().position(|(_, sql)| sql == "ANALYZE").map_or(described.apply.len(), |at| at + 1);
     described.apply.insert(analyzed, resume);
     let mut undo = vec![];
     for (operation, key, name) in deletions(plan, task, &names) {
@@ -271,7 +279,8 @@ fn create_instance(spec: &Dms, names: &Names) -> Option<Call> {
 
 fn endpoints(plan: &Plan, task: &DmsTask, names: &Names) -> Vec<Call> {
     let choices = &plan.choices;
-    let sides = [(&task.source, &names.source, &choices.source, true), (&task.target, &names.target, &choices.target, false)];
+    let sides =
+        [(&task.source, &names.source, &choices.source, true), (&task.target, &names.target, &choices.target, false)];
     let mut calls = Vec::new();
     for (login, name, side, source) in sides {
         let mut parameters = json!({

@@ -89,13 +89,21 @@ impl<'a> Works<'a> {
             let identifier = self.instance_name();
             let Some(found) = driver::instance(&self.aws, identifier).await? else {
                 let message = format!("there is no replication instance {identifier}");
-                return Err(self.told(FailureKind::Refused, message, "correct the runbook's `instance`, and begin anew"));
+                return Err(self.told(
+                    FailureKind::Refused,
+                    message,
+                    "correct the runbook's `instance`, and begin anew",
+                ));
             };
             match found.status.as_str() {
                 "available" => return Ok(found.arn),
                 "failed" | "incompatible-network" | "incompatible-credentials" | "deleting" => {
                     let message = format!("the replication instance {identifier} is {}", found.status);
-                    return Err(self.told(FailureKind::Refused, message, "the console of DMS says why; then `pointsman retry`"));
+                    return Err(self.told(
+                        FailureKind::Refused,
+                        message,
+                        "the console of DMS says why; then `pointsman retry`",
+                    ));
                 }
                 _ if began.elapsed() > limit => {
                     let message = format!("the replication instance {identifier} is still {}", found.status);
@@ -331,7 +339,8 @@ async fn credentials(system: &str, login: &DmsLogin) -> Result<Credentials, Driv
     let unresolved = |error| DriverError::unresolved(system, what, error);
     secret::remote::fresh(text).await.map_err(unresolved)?;
     let resolved = secret::resolve(text).map_err(unresolved)?;
-    let url = Url::parse(resolved.expose()).map_err(|_| odd("it is not postgresql://role:password@host:port/database"))?;
+    let url =
+        Url::parse(resolved.expose()).map_err(|_| odd("it is not postgresql://role:password@host:port/database"))?;
     let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     if plain(url.username()) != login.role {
         return Err(odd(&format!("it is of another role than `{}`", login.role)));

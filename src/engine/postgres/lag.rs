@@ -49,10 +49,17 @@ pub(in crate::engine) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<
 /// The queries of [`age`].
 pub(in crate::engine) fn describe_age(flow: Flow<'_>) -> Vec<String> {
     let table = flow.token_table();
-    vec![format!("{}: {}", flow.subscriber(), token(table)), format!("{}: {}", flow.publisher(), token_and_clock(table))]
+    vec![
+        format!("{}: {}", flow.subscriber(), token(table)),
+        format!("{}: {}", flow.publisher(), token_and_clock(table)),
+    ]
 }
 
-pub(in crate::engine) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &GateContext<'_>) -> Result<Lag> {
+pub(in crate::engine) async fn measure(
+    gate: &ReplicationLag,
+    flow: Flow<'_>,
+    context: &GateContext<'_>,
+) -> Result<Lag> {
     let stream = flow.stream();
     let follows = async |session: &Session| subscriber(session, stream).await;
     if let Some(seen) = context.sessions.postgres.ask(context.world, flow.subscriber(), follows).await? {
@@ -110,7 +117,10 @@ async fn publisher(session: &Session, stream: &str) -> Result<std::result::Resul
 }
 
 /// Seconds since the last token that has arrived was written, or why that is not known. Only the executor writes it.
-pub(in crate::engine) async fn age(flow: Flow<'_>, context: &GateContext<'_>) -> Result<std::result::Result<f64, String>> {
+pub(in crate::engine) async fn age(
+    flow: Flow<'_>,
+    context: &GateContext<'_>,
+) -> Result<std::result::Result<f64, String>> {
     let (arrived_sql, written_sql) = (token(flow.token_table()), token_and_clock(flow.token_table()));
     let what = "read the token";
     let arrived = async |session: &Session| session.rows(what, &arrived_sql, &[]).await;

@@ -178,7 +178,13 @@ impl Replication<'_> {
     }
 
     /// Nobody but the stream writes on the target before the switch. What it was like is remembered first.
-    pub(in crate::engine) async fn fence_target(&self, cx: &Context, state: &RunState, of: &Move, target: &Session) -> Result<(), StepError> {
+    pub(in crate::engine) async fn fence_target(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        target: &Session,
+    ) -> Result<(), StepError> {
         let key = format!("open_{}", self.0.to);
         let open = match remembered::<Open>(state, "replicate", &key) {
             Some(open) => open,
@@ -203,7 +209,12 @@ impl Replication<'_> {
         Ok(())
     }
 
-    pub(in crate::engine) async fn publications(&self, cx: &Context, publisher: &Session, heading: Heading) -> Result<(), StepError> {
+    pub(in crate::engine) async fn publications(
+        &self,
+        cx: &Context,
+        publisher: &Session,
+        heading: Heading,
+    ) -> Result<(), StepError> {
         let statements = stream::create_publications(heading, &cx.plan.choices.tables, heading == Heading::Forth);
         for (name, sql) in [stream::token_publication(heading), heading.stream()].into_iter().zip(statements) {
             let held = setup::hold_epoch(&cx.run, cx.epoch);
@@ -303,7 +314,11 @@ async fn pause_apply(target: &Session, pause: bool) -> Result<(), StepError> {
 }
 
 /// Waits until the apply worker of a stream runs.
-pub(in crate::engine) async fn await_worker(cx: &Context, subscriber: &Session, heading: Heading) -> Result<(), StepError> {
+pub(in crate::engine) async fn await_worker(
+    cx: &Context,
+    subscriber: &Session,
+    heading: Heading,
+) -> Result<(), StepError> {
     let began = clock::monotonic();
     while !stream::subscription(subscriber, heading).await?.is_some_and(|found| found.working) {
         if began.elapsed() > Duration::from_secs(60) {

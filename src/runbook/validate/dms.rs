@@ -1,7 +1,7 @@
 //! Replication through DMS: everything that it needs is said once, and nothing that it can't do is asked for.
 
-use super::values::database_url;
 use super::Check;
+use super::values::database_url;
 use crate::runbook::model::{Dms, DmsLogin, DmsTask, Fence, Gate, Replicate, Step, System, Through};
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -44,11 +44,21 @@ fn replicate(check: &mut Check<'_>, path: &str, step: &Replicate) {
         (Through::Dms, Some(task)) => task,
         (Through::Dms, None) => {
             let remedy = "add `dms: { instance: …, source: { role: …, url: … }, target: { role: …, url: … } }`";
-            return check.error(&format!("{path}/through"), "no-task", "nothing says what the task of DMS is told", remedy);
+            return check.error(
+                &format!("{path}/through"),
+                "no-task",
+                "nothing says what the task of DMS is told",
+                remedy,
+            );
         }
         (_, Some(_)) => {
             let remedy = "add `through: dms`, or remove it";
-            return check.error(&format!("{path}/dms"), "unused-task", "a task of DMS is described, but not used", remedy);
+            return check.error(
+                &format!("{path}/dms"),
+                "unused-task",
+                "a task of DMS is described, but not used",
+                remedy,
+            );
         }
         _ => return,
     };

@@ -29,6 +29,10 @@ pub(super) fn values(check: &mut Check<'_>) {
                 addresses(check, &path, [&system.from, &system.to]);
             }
             System::Rds(system) => rds(check, &path, system),
+            System::RdsProxy(system) => {
+                check.system(&format!("{path}/from"), &system.from, "rds");
+                check.system(&format!("{path}/to"), &system.to, "rds");
+            }
             _ => {}
         }
     }
@@ -161,6 +165,11 @@ fn outside(check: &mut Check<'_>, path: &str, switch: &Switch, when: &When) {
             check.error(&path, "no-service", &message, format!("add `service: NAME` to `{name}`"));
         }
         let Some((from, to)) = system.names_ends() else { continue };
+        if when.has_pair && when.before && matches!(system, System::RdsProxy(_)) {
+            let message = format!("`{name}` would lead to the target, which takes no writes before the window");
+            check.error(&path, "too-early", &message, "move it behind the window");
+            continue;
+        }
         let named = from && to;
         if !(when.has_pair || named) {
             let message = format!("nothing says where `{name}` leads: the runbook has no pair of databases");

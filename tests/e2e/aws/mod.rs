@@ -45,6 +45,7 @@ mod health;
 mod killing;
 mod lost;
 mod meddling;
+mod rds_proxy;
 mod references;
 mod shift;
 mod warned;

@@ -34,7 +34,11 @@ pub async fn create_instance(aws: &Aws, new: &NewInstance<'_>) -> Result<()> {
         let call = call.set_replication_subnet_group_identifier(spec.subnet_group.clone());
         let groups = (!spec.security_groups.is_empty()).then(|| spec.security_groups.clone());
         let call = call.set_vpc_security_group_ids(groups).set_engine_version(spec.engine_version.clone());
-        call.multi_az(spec.multi_az).publicly_accessible(false).auto_minor_version_upgrade(false).tags(tag(new.run)).send()
+        call.multi_az(spec.multi_az)
+            .publicly_accessible(false)
+            .auto_minor_version_upgrade(false)
+            .tags(tag(new.run))
+            .send()
     };
     let what = format!("make the replication instance {}", new.identifier);
     aws.write(Service::Dms, &what, ask).await.map(drop)
@@ -110,7 +114,8 @@ pub async fn create_endpoint(aws: &Aws, new: &NewEndpoint<'_>) -> Result<()> {
     if let Credentials::Secret { secret, role } = &new.credentials {
         settings = settings.secrets_manager_secret_id(secret).secrets_manager_access_role_arn(role);
     }
-    let kind = if new.source { sdk::ReplicationEndpointTypeValue::Source } else { sdk::ReplicationEndpointTypeValue::Target };
+    let kind =
+        if new.source { sdk::ReplicationEndpointTypeValue::Source } else { sdk::ReplicationEndpointTypeValue::Target };
     let tls = if new.tls == DmsTls::None { sdk::DmsSslModeValue::None } else { sdk::DmsSslModeValue::Require };
     let ask = || {
         let call = aws.dms().create_endpoint().endpoint_identifier(new.identifier).endpoint_type(kind.clone());

@@ -27,7 +27,9 @@ pub async fn instance(aws: &Aws, identifier: &str) -> Result<Option<Instance>> {
     let filter = filter("replication-instance-id", identifier);
     let ask = || aws.dms().describe_replication_instances().filters(filter.clone()).send();
     let answer = aws.read(Service::Dms, &format!("look at the replication instance {identifier}"), ask).await;
-    or_none(answer.map(|answer| answer.replication_instances.unwrap_or_default().into_iter().map(Instance::from).next()))
+    or_none(
+        answer.map(|answer| answer.replication_instances.unwrap_or_default().into_iter().map(Instance::from).next()),
+    )
 }
 
 impl From<sdk::ReplicationInstance> for Instance {
