@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{DmsTask, Name, Program, RunTask};
+use super::model::{DmsTask, Name, Program, RunTask, Through};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -177,25 +177,6 @@ impl Replicate {
 
     const fn default_timeout() -> Span {
         Span::secs(24 * 3600)
-    }
-}
-
-/// What carries the rows from the source to the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Through {
-    /// The servers' own replication.
-    #[default]
-    Native,
-    /// A task of AWS DMS; the way back is the servers' own replication.
-    Dms,
-}
-
-impl Through {
-    /// Whether it is the servers' own replication.
-    #[must_use]
-    pub fn is_native(&self) -> bool {
-        *self == Self::Native
     }
 }
 

@@ -2,6 +2,7 @@
 //! PostgreSQL: the fence, the token, the sequences, the way back by their own replication.
 
 mod around;
+mod choose;
 pub(in crate::engine) mod lag;
 mod load;
 pub(crate) mod preflight;
@@ -42,6 +43,7 @@ impl Engine for Dms {
     async fn choose(&self, plan: &Plan, replicate: &Replicate) -> systems::Result<Choices> {
         let mut choices = Postgres.choose(plan, replicate).await?;
         (choices.source.fence, choices.target.fence) = (Fence::Roles, Fence::Roles);
+        choices.dms = Some(choose::columns(plan, replicate, &choices).await?);
         Ok(choices)
     }
 

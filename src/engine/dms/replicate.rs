@@ -41,6 +41,7 @@ pub(super) async fn apply(cx: &Context, state: &RunState, of: &Move, step: &Repl
         native.schema_stage(cx, of, script, Stage::BeforeCopy).await?;
     }
     let works = Works::of(cx, step, &of.step, false).await?;
+    take_values(cx, &target).await?;
     grant(cx, state, of, works.task, (&source, &target)).await?;
     native.publications(cx, &target, Heading::Back).await?;
     cx.note(of, json!({ "task": works.names.task }), Durability::Synced)?;
@@ -95,6 +96,13 @@ async fn let_in(cx: &Context, of: &Move, target: &Session) -> Outcome<()> {
     cx.note(of, json!({ "let_in": true }), Durability::Synced)?;
     let sql = format!("BEGIN;\n{}\n{}COMMIT;", setup::hold_epoch(&cx.run, cx.epoch), carrier.let_in());
     held(target, "let DMS through the fence", &sql).await
+}
+
+/// Identities that are always the server's own take values from DMS until the target opens.
+async fn take_values(cx: &Context, target: &Session) -> Outcome<()> {
+    let Some(carrier) = Carrier::of(&cx.plan) else { return Ok(()) };
+    let sql = format!("BEGIN;\n{}\n{}COMMIT;", setup::hold_epoch(&cx.run, cx.epoch), carrier.identities(false));
+    held(target, "let identities take values", &sql).await
 }
 
 async fn held(session: &Session, what: &str, sql: &str) -> Outcome<()> {
@@ -232,6 +240,9 @@ pub(super) fn describe(plan: &Plan, step: &Replicate) -> Description {
     let after = |sql: &String| sql.contains("post-data") || sql == "ANALYZE";
     let at = described.apply.iter().position(|(_, sql)| after(sql)).unwrap_or(described.apply.len());
     let mut calls = vec![(step.to.clone(), carrier.let_in().trim_end().to_owned())];
+    if plan.choices.dms.as_ref().is_some_and(|dms| !dms.identities.is_empty()) {
+        calls.push((step.to.clone(), carrier.identities(false).trim_end().to_owned()));
+    }
     calls.push((
         step.to.clone(),
         granting(&task.target.role, &[], &["ALL TABLES OF THE PLAN".into()], true).trim_end().into(),
@@ -316,7 +327,7 @@ fn task_calls(plan: &Plan, task: &DmsTask, step: &Replicate, names: &Names) -> V
     let create = json!({
         "ReplicationTaskIdentifier": names.task, "MigrationType": "full-load-and-cdc",
         "SourceEndpointArn": names.source, "TargetEndpointArn": names.target, "ReplicationInstanceArn": "THE INSTANCE",
-        "TableMappings": words::mappings(&plan.choices.tables).to_string(),
+        "TableMappings": words::mappings(&plan.choices).to_string(),
         "ReplicationTaskSettings": words::settings(task, step).to_string(),
     });
     let start = json!({ "ReplicationTaskArn": names.task, "StartReplicationTaskType": Start::New.word() });

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::plan::Choices;
 use crate::runbook::model::{DmsTask, Lob, Replicate};
 
 /// Identifiers of what a run has in DMS: they begin with a letter and hold no two hyphens in a row.
@@ -35,14 +36,21 @@ impl Names {
 
 /// The tables of the plan and the table of the token, each by exactly its name.
 ///
-/// "Selection rules and actions": `explicit` takes one table, whose names hold no wildcards.
-pub(super) fn mappings(tables: &[(String, String)]) -> Value {
+/// "Selection rules and actions": `explicit` takes one table, whose names hold no wildcards. "Transformation rules and
+/// actions": `remove-column` leaves out what the target computes itself.
+pub(super) fn mappings(choices: &Choices) -> Value {
     let token = ("pointsman".to_owned(), "token_forward".to_owned());
     let rule = |(n, (schema, table)): (usize, &(String, String))| {
         json!({ "rule-type": "selection", "rule-id": (n + 1).to_string(), "rule-name": (n + 1).to_string(),
                 "object-locator": { "schema-name": schema, "table-name": table }, "rule-action": "explicit" })
     };
-    let rules: Vec<Value> = tables.iter().chain([&token]).enumerate().map(rule).collect();
+    let mut rules: Vec<Value> = choices.tables.iter().chain([&token]).enumerate().map(rule).collect();
+    for (schema, table, column) in choices.dms.iter().flat_map(|dms| &dms.generated) {
+        let id = (rules.len() + 1).to_string();
+        rules.push(json!({ "rule-type": "transformation", "rule-id": id, "rule-name": id, "rule-target": "column",
+                           "object-locator": { "schema-name": schema, "table-name": table, "column-name": column },
+                           "rule-action": "remove-column" }));
+    }
     json!({ "rules": rules })
 }
 
@@ -75,6 +83,7 @@ pub(super) fn settings(task: &DmsTask, step: &Replicate) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::DmsChoices;
     use crate::runbook::units::Size;
 
     #[test]
@@ -87,8 +96,16 @@ mod tests {
 
     #[test]
     fn every_table_is_named_exactly_and_the_token_goes_along() {
-        let tables = [("public".to_owned(), "order_lines".to_owned())];
-        let rules = mappings(&tables);
+        let text = str::to_owned;
+        let generated = vec![(text("public"), text("order_lines"), text("total"))];
+        let dms = Some(DmsChoices { generated, identities: Vec::new() });
+        let tables = vec![(text("public"), text("order_lines"))];
+        let mut rules = mappings(&Choices { tables, dms, ..Choices::default() });
+        let left_out = rules["rules"].as_array_mut().unwrap().pop().unwrap();
+        assert_eq!(
+            (&left_out["rule-action"], &left_out["object-locator"]["column-name"]),
+            (&json!("remove-column"), &json!("total"))
+        );
         let named = |n: usize| rules["rules"][n]["object-locator"]["table-name"].clone();
         assert_eq!((named(0), named(1)), ("order_lines".into(), "token_forward".into()));
         assert!(rules["rules"].as_array().unwrap().iter().all(|rule| rule["rule-action"] == "explicit"));

@@ -162,7 +162,7 @@ impl<'a> Works<'a> {
         if self.look(Thing::Task).await?.is_some() {
             return Ok(());
         }
-        let mappings = words::mappings(&self.cx.plan.choices.tables).to_string();
+        let mappings = words::mappings(&self.cx.plan.choices).to_string();
         let settings = words::settings(self.task, self.replicate).to_string();
         let new = NewTask {
             identifier: &self.names.task,

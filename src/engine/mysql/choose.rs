@@ -39,6 +39,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         schemas,
         routes: indexmap::IndexMap::new(),
         mysql: Some(mysql),
+        dms: None,
     })
 }
 

@@ -166,7 +166,8 @@ pub(in crate::engine) async fn prove(cx: &Context, heading: Heading) -> Result<(
 /// What [`Promote`] does on the side that is arrived at, taken back.
 fn trial_of_promote(plan: &Plan, run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> String {
     let (mine, points, lift) = (setup::hold_epoch(run, epoch), points(plan, way.opposite(), true), fencing.lift());
-    let shut = Carrier::shut_by(plan, way).map_or_else(String::new, |carrier| carrier.shut_out());
+    let shut =
+        Carrier::shut_by(plan, way).map_or_else(String::new, |carrier| carrier.shut_out() + &carrier.identities(true));
     format!("BEGIN;\n{mine}\n{shut}{points}{lift}ROLLBACK;\n")
 }
 

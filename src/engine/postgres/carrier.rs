@@ -14,6 +14,7 @@ const LIMIT_MS: u64 = 5000;
 pub(in crate::engine) struct Carrier<'a> {
     role: &'a str,
     database: &'a str,
+    identities: &'a [(String, String, String)],
 }
 
 /// The task of DMS that a plan speaks of.
@@ -28,7 +29,8 @@ impl<'a> Carrier<'a> {
     /// The carrier of a plan, if it has one.
     pub(in crate::engine) fn of(plan: &'a Plan) -> Option<Self> {
         let role = &task(plan)?.target.role;
-        Some(Self { role, database: &plan.choices.target.database })
+        let identities = plan.choices.dms.as_ref().map_or(&[][..], |dms| &dms.identities);
+        Some(Self { role, database: &plan.choices.target.database, identities })
     }
 
     /// The one that a passage in this direction shuts out: only forward is there one.
@@ -47,9 +49,18 @@ impl<'a> Carrier<'a> {
         format!("ALTER ROLE {} NOLOGIN;\n{}", ident(self.role), self.forget())
     }
 
+    /// Identities that are always the server's own are so again, or take what DMS sends.
+    pub(in crate::engine) fn identities(&self, always: bool) -> String {
+        let word = if always { "ALWAYS" } else { "BY DEFAULT" };
+        self.identities.iter().fold(String::new(), |sql, (schema, table, column)| {
+            let (table, column) = (format!("{}.{}", ident(schema), ident(table)), ident(column));
+            sql + &format!("ALTER TABLE IF EXISTS {table} ALTER COLUMN {column} SET GENERATED {word};\n")
+        })
+    }
+
     /// Everything as it was before [`Carrier::let_in`] and [`Carrier::shut_out`].
     pub(in crate::engine) fn give_back(&self) -> String {
-        format!("ALTER ROLE {} LOGIN;\n{}", ident(self.role), self.forget())
+        format!("ALTER ROLE {} LOGIN;\n{}{}", ident(self.role), self.forget(), self.identities(true))
     }
 
     fn forget(&self) -> String {

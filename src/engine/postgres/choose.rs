@@ -24,6 +24,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         sequences: catalog::sequences(&source, &schemas).await?,
         schemas,
         mysql: None,
+        dms: None,
     })
 }
 

@@ -45,5 +45,7 @@ fn sql(plan: &Plan, step: &Promote, run: &str, epoch: u64, way: Heading, fencing
     let quiet = Carrier::shut_by(plan, way).map_or_else(String::new, |carrier| {
         format!("BEGIN;\n{mine}\n{}COMMIT;\n{}", carrier.shut_out(), carrier.expel())
     });
-    format!("{quiet}BEGIN;\n{mine}\nSELECT pg_current_wal_insert_lsn();\n{points}{}COMMIT;", fencing.lift())
+    let identities = Carrier::shut_by(plan, way).map_or_else(String::new, |carrier| carrier.identities(true));
+    let lift = fencing.lift();
+    format!("{quiet}BEGIN;\n{mine}\nSELECT pg_current_wal_insert_lsn();\n{identities}{points}{lift}COMMIT;")
 }

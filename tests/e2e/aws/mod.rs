@@ -4,7 +4,7 @@
 //! pointsman ─► proxy ─┬─► moto: elasticloadbalancing, ecs, rds         visitors ─► HAProxy node(s) ─► old | new
 //!              faults │                                                              ▲ weights, later by a delay
 //!              counts ├─► MiniStack: all other services                              └── moto
-//!                     └─► overlays: health of targets, rollouts and tasks of ECS
+//!                     └─► overlays: health of targets, rollouts and tasks of ECS, DMS
 //! ```
 //!
 //! # How to write a test with it
@@ -39,6 +39,7 @@ mod alb;
 mod behind_a_window;
 mod book;
 mod cloudwatch;
+mod dms;
 mod endpoints;
 mod harness;
 mod health;
