@@ -3,11 +3,12 @@
 use indexmap::IndexMap;
 use thiserror::Error;
 
-use super::{Choices, FORMAT, Plan, PlanStep, references, right_accounts};
+use super::{Choices, FORMAT, Plan, PlanStep, RdsSide, references, right_accounts};
 use crate::engine;
 use crate::runbook::Loaded;
 use crate::runbook::model::{AwsPlace, Gate, Name, Replicate, Step, System};
 use crate::runbook::step_ids;
+use crate::secret::remote;
 use crate::systems::DriverError;
 use crate::systems::aws::Access;
 use crate::systems::aws::alb::{Alb, State};
@@ -34,9 +35,18 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
     });
     if let Some(replicate) = replicate {
         plan.choices = engine::of_plan(&plan).choose(&plan, &replicate).await?;
+        plan.choices.source.rds = on_rds(&plan, &replicate.from);
+        plan.choices.target.rds = on_rds(&plan, &replicate.to);
     }
     plan.choices.routes = routes(&plan).await?;
     Ok(plan)
+}
+
+/// The server of RDS that a database names, as it was when the database was dialled a moment ago.
+fn on_rds(plan: &Plan, database: &str) -> Option<RdsSide> {
+    let rds = plan.systems.get(database)?.naming()?.rds.to_owned();
+    let known = |key: &str| remote::known_of_rds(&rds, key);
+    Some(RdsSide { resource_id: known("resource")?, identifier: known("identifier")? })
 }
 
 /// What stands in the load balancers of AWS now.
@@ -91,10 +101,11 @@ fn gates_with_places(gates: &IndexMap<Name, Gate>, around: &AwsPlace) -> IndexMa
     gates
 }
 
-/// The systems, each with the place that its calls to AWS go to.
+/// The systems, each with the place that its calls to AWS go to; databases that name an `rds` system have a URL.
 fn with_places(systems: &IndexMap<Name, System>, around: &AwsPlace) -> IndexMap<Name, System> {
     let mut systems = systems.clone();
     systems.values_mut().filter_map(System::aws_mut).for_each(|place| place.fill(around));
+    systems.values_mut().for_each(System::spell_out);
     systems
 }
 

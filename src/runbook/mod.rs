@@ -17,6 +17,7 @@ mod ids;
 mod load;
 mod mask;
 pub mod model;
+mod named;
 mod overlay;
 mod rds;
 mod read;

@@ -18,6 +18,7 @@ pub use super::aws::*;
 pub use super::dms::*;
 pub use super::endpoints::*;
 pub use super::gates::*;
+pub use super::named::*;
 pub use super::rds::*;
 pub use super::steps::*;
 pub use super::systems::*;

@@ -56,3 +56,25 @@ impl RdsProxy {
         Span::secs(900)
     }
 }
+
+/// Make another instance of a cluster its writer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Failover {
+    /// Name of the step; its kind when absent.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// The `rds` system of the cluster.
+    pub of: Name,
+    /// Identifier of the instance that shall be its writer.
+    pub to: String,
+    /// It is by then.
+    #[serde(default = "Failover::default_timeout")]
+    pub timeout: Span,
+}
+
+impl Failover {
+    const fn default_timeout() -> Span {
+        Span::secs(600)
+    }
+}

@@ -6,10 +6,12 @@ mod bake;
 mod command;
 mod drain;
 mod error;
+mod failover;
 mod finalize;
 mod freeze;
 mod gating;
 mod leading;
+mod notes;
 mod preflight;
 mod promote;
 mod prove;
@@ -114,6 +116,7 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Sql(step) => step,
         Step::Command(step) => step,
         Step::RunTask(step) => step,
+        Step::Failover(step) => step,
     }
 }
 

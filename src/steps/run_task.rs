@@ -11,6 +11,7 @@ use aws_sdk_ecs::types::{
 };
 use serde_json::{Value, json};
 
+use super::notes::{key, noted};
 use super::{Action, Description, StepError};
 use crate::clock;
 use crate::endpoints::{arn, token};
@@ -351,16 +352,6 @@ fn lock_sql(postgres: bool) -> String {
 }
 
 /// Notes of the way there are not those of the way back.
-fn key(of: &Move, key: &str) -> String {
-    let act = if of.act == Act::Apply { "apply" } else { "undo" };
-    format!("{act}-{key}")
-}
-
-fn noted<T: serde::de::DeserializeOwned>(state: &RunState, of: &Move, name: &str) -> Option<T> {
-    let value = state.steps[state.plan.position(&of.step)?].notes.get(&key(of, name))?;
-    serde_json::from_value(value.clone()).ok()
-}
-
 fn configured(network: &TaskNetwork) -> Result<NetworkConfiguration, String> {
     let public = if network.public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let vpc = AwsVpcConfiguration::builder()

@@ -16,6 +16,7 @@ use crate::executor::state::RunState;
 use crate::journal::Move;
 use crate::plan::{Plan, references};
 use crate::runbook::model::{OnFail, Window};
+use crate::secret::remote;
 use crate::systems::pair::Heading;
 
 /// How long arming may take: longer than the tokens and logins that it waits for.
@@ -64,6 +65,10 @@ impl Window {
     async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Result<(), StepError> {
         let pair = cx.pair()?;
         references::warm(&cx.plan).await?;
+        if references::all(&cx.plan).iter().any(|reference| remote::is_rds(reference)) {
+            // After a failover or a rename the endpoint may lead elsewhere: whoever was dialled before may be left.
+            cx.rig.forget().await;
+        }
         cx.rig.warm(&[&pair.source, &pair.target], cx.plan.endpoints()).await?;
         cx.engine().look_before(cx, of.way).await?;
         let route = Route::of(&cx.plan, &cx.world, of.way)?;

@@ -80,6 +80,11 @@ fn tells_where_an_endpoint_may_not_stand() {
 }
 
 #[test]
+fn tells_what_a_database_on_rds_must_say() {
+    insta::assert_snapshot!(mistakes("rds.yaml"));
+}
+
+#[test]
 fn tells_every_unsafe_order_at_once() {
     insta::assert_snapshot!(mistakes("order.yaml"));
 }

@@ -19,7 +19,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         [] => catalog::application_schemas(&source).await?,
         named => named.to_vec(),
     };
-    let rds = |name: &str| world.mysql(name).ok().and_then(|database| database.spec.rds);
+    let rds = |name: &str| world.mysql(name).ok().and_then(|database| database.spec.is_rds());
     let (of_source, mut of_target) =
         (look(&here, wanted, rds(&replicate.from)), look(&there, wanted, rds(&replicate.to)));
     own_domain(&target, &of_source, &mut of_target)?;
@@ -85,6 +85,7 @@ fn look(identity: &Identity, wanted: Fence, rds: Option<bool>) -> SideChoices {
             domain: identity.variable("gtid_domain_id").parse().unwrap_or(0),
             new_words: identity.flavour == Flavour::Mysql && identity.version.from(8, 4, 0),
         }),
+        rds: None,
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) struct Replication<'a>(pub(super) &'a Replicate);
 impl Replication<'_> {
     pub(super) async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome {
         let began = clock::monotonic();
+        self.can_be_kept_to_its_schemas(cx)?;
         let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
         arm::own_domain(cx).await?;
         for session in [&source, &target] {
@@ -54,6 +55,16 @@ impl Replication<'_> {
         arm::prove(cx, Heading::Back).await?;
         Ok(json!({ "tables": cx.plan.choices.tables.len(), "seconds": began.elapsed().as_secs_f64(),
                    "summary": carried, "position": start }))
+    }
+
+    /// A runbook without a preflight comes as far as this.
+    fn can_be_kept_to_its_schemas(&self, cx: &Context) -> Result<(), StepError> {
+        if self.0.schemas.is_empty() || !common::side(&cx.plan, &self.0.to).rds {
+            return Ok(());
+        }
+        let message = format!("{} is an RDS server, which can't be kept to `schemas`", self.0.to);
+        let hint = "leave `schemas` of `replicate` out: every schema of the application is carried then";
+        Err(StepError::told(FailureKind::Refused, message, Some(hint)))
     }
 
     /// Our schema, taken for this run.

@@ -47,5 +47,6 @@ async fn look(session: &Session, wanted: Fence) -> Result<SideChoices, DriverErr
         database: identity.database,
         role: identity.role,
         mysql: None,
+        rds: None,
     })
 }

@@ -3,6 +3,7 @@
 use super::PreflightInput;
 use super::finding::{Check, Finding, count, names};
 use super::mend::change;
+use crate::systems::mysql::accounts::REPLICATION_USER;
 use crate::systems::mysql::literal;
 use crate::systems::mysql::survey::{Channel, Survey};
 
@@ -10,7 +11,7 @@ use crate::systems::mysql::survey::{Channel, Survey};
 const OURS: &str = "pointsman_";
 
 pub(super) fn judge(input: &PreflightInput) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = vec![schemas(input)];
     for side in input.sides() {
         findings.extend([others(side), filters(side), leftovers(side), readers(side), parallel(side)]);
     }
@@ -93,6 +94,28 @@ fn filters(side: &Survey) -> Finding {
     check.fail("replication is filtered", format!("{}.", names(&found)), mend)
 }
 
+fn schemas(input: &PreflightInput) -> Finding {
+    let (side, wanted) = (&input.target, &input.wanted.schemas);
+    let check = Check {
+        id: "schemas-filter",
+        system: &side.system,
+        why: "Only a filter keeps a stream to some schemas, and RDS's procedures set none: the stream would carry every \
+              other schema's changes too, and stop at the first table that is not there.",
+    };
+    if wanted.is_empty() {
+        return check.pass("every schema is carried", "`replicate` names none, so that no filter is needed.");
+    }
+    if !side.server.rds {
+        return check.pass("the stream can be kept to some schemas", format!("{}.", names(wanted)));
+    }
+    let mend = vec![
+        "-- leave `schemas` of `replicate` out, so that every schema of the application is carried; drop on the target \
+         afterwards what nobody needs there"
+            .to_owned(),
+    ];
+    check.fail("an RDS target can't be kept to some schemas", format!("`schemas` names {}.", names(wanted)), mend)
+}
+
 fn leftovers(side: &Survey) -> Finding {
     let check = Check {
         id: "own-leftovers",
@@ -107,6 +130,10 @@ fn leftovers(side: &Survey) -> Finding {
     for channel in side.activity.channels.iter().filter(|channel| channel.name.starts_with(OURS)) {
         found.push(format!("channel {}", shown(channel)));
         mend.extend(forget(side, channel));
+    }
+    for account in side.accounts.iter().flatten().filter(|account| account.user == REPLICATION_USER) {
+        found.push(format!("account {}", account.name()));
+        mend.push(format!("DROP USER {};", account.sql_name()));
     }
     for (what, statement) in &side.activity.leftovers {
         found.push(what.clone());
@@ -171,7 +198,7 @@ fn parallel(side: &Survey) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::super::Level;
-    use super::super::testing::{judged, judged_mariadb, set};
+    use super::super::testing::{account, judged, judged_mariadb, set};
     use super::*;
 
     fn channel(name: &str, running: bool) -> Channel {
@@ -205,6 +232,10 @@ mod tests {
         });
         assert_eq!(found.level, Level::Fail);
         assert!(found.mend.contains(&"DROP SCHEMA pointsman;".to_owned()));
+        let found = judged("own-leftovers", "source", |input| {
+            input.source.accounts = Some(vec![account("app"), account("pointsman_repl")]);
+        });
+        assert_eq!((found.level, found.mend[1].as_str()), (Level::Fail, "DROP USER 'pointsman_repl'@'%';"));
         for id in ["own-leftovers", "other-channels", "other-readers", "replication-filters"] {
             assert_eq!(judged(id, "target", |_| ()).level, Level::Pass, "{id}");
         }
@@ -221,6 +252,19 @@ mod tests {
             judged_mariadb("replication-filters", "target", |input| set(&mut input.target, "replicate_ignore_db", "x"));
         assert_eq!((global.level, global.mend.len()), (Level::Fail, 1));
         assert!(global.mend[0].starts_with("SET GLOBAL replicate_ignore_db = '';"));
+    }
+
+    #[test]
+    fn schemas_need_a_filter_that_rds_has_not() {
+        let with = |schemas: &[&str], rds| {
+            let schemas = schemas.iter().map(|&name| name.to_owned()).collect();
+            judged("schemas-filter", "target", move |input| {
+                (input.wanted.schemas, input.target.server.rds) = (schemas, rds);
+            })
+        };
+        assert_eq!([with(&[], true).level, with(&["shop"], false).level], [Level::Pass, Level::Pass]);
+        let refused = with(&["shop"], true);
+        assert!(refused.level == Level::Fail && refused.mend[0].contains("leave `schemas`"), "{refused:?}");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::PreflightInput;
 use super::finding::{Check, Finding, count, names};
 use super::mend::change;
-use crate::systems::mysql::survey::{Program, ProgramKind, Survey};
+use crate::systems::mysql::survey::{Account, Program, ProgramKind, Survey};
 
 pub(super) fn judge(input: &PreflightInput) -> Vec<Finding> {
-    vec![triggers(input), cascades(input), events(input), definers(input), creation(input)]
+    vec![triggers(input), cascades(input), events(input), definers(input), definer_privilege(input), creation(input)]
 }
 
 fn carried(input: &PreflightInput, kind: ProgramKind) -> Vec<&Program> {
@@ -147,6 +147,64 @@ fn definers(input: &PreflightInput) -> Finding {
     }
     let mend = missing.iter().map(|definer| made(definer)).collect();
     check.fail("definers are missing on the target", format!("{}.", names(missing)), mend)
+}
+
+/// Everything that is loaded names its definer, whether or not it has that account's privileges.
+fn definer_privilege(input: &PreflightInput) -> Finding {
+    let side = &input.target;
+    let check = Check {
+        id: "definer-privilege",
+        system: &side.system,
+        why: "Only an account with a privilege for it may load what somebody else defined, and only one with SYSTEM_USER \
+              what an administrator did: the copy would end in the middle.",
+    };
+    let definers = |one: &&Program| input.carries(&one.schema) && one.definer != side.account.name;
+    let needed: BTreeSet<&str> =
+        input.source.programs.iter().filter(definers).map(|one| one.definer.as_str()).collect();
+    if needed.is_empty() {
+        return check.pass("nothing was defined by somebody else", "There is no definer but our account.");
+    }
+    if !side.account.may(&["SUPER", "SET USER", "SET USER ID", "SET ANY DEFINER"]) {
+        let detail = format!("{} lacks it; defined by: {}.", side.account.name, names(&needed));
+        return check.fail("our account can't load what others defined", detail, may_define(side));
+    }
+    let administrators: Vec<&Account> = side
+        .accounts
+        .iter()
+        .flatten()
+        .filter(|account| account.is_administrator() && needed.contains(account.name().as_str()))
+        .collect();
+    if administrators.is_empty() || side.is_mariadb() || side.account.may(&["SYSTEM USER"]) {
+        return check.pass("our account can load what others defined", format!("{}.", names(&needed)));
+    }
+    let detail = format!("{}.", names(administrators.iter().map(|account| account.name())));
+    check.fail("our account can't load what administrators defined", detail, as_administrators(side, &administrators))
+}
+
+fn may_define(side: &Survey) -> Vec<String> {
+    let privilege = match () {
+        () if side.is_mariadb() => "SET USER",
+        () if side.server.version.from(8, 2, 0) => "SET_ANY_DEFINER",
+        () => "SET_USER_ID",
+    };
+    let mut mend = vec![format!("GRANT {privilege} ON *.* TO {};", super::mend::ours(side))];
+    if side.server.rds {
+        mend.push(
+            "-- where RDS's master user has not got it (rds_superuser_role does from 8.0.36 on): make these programs again on \
+             the source, with our account's name on the target as DEFINER"
+                .to_owned(),
+        );
+    }
+    mend
+}
+
+/// RDS gives SYSTEM_USER to nobody, so there it is the definer that must not have it.
+fn as_administrators(side: &Survey, administrators: &[&Account]) -> Vec<String> {
+    if !side.server.rds {
+        return vec![format!("GRANT SYSTEM_USER ON *.* TO {};", super::mend::ours(side))];
+    }
+    let revoke = |account: &&Account| format!("REVOKE SYSTEM_USER ON *.* FROM {};", account.sql_name());
+    administrators.iter().map(revoke).collect()
 }
 
 /// An account that nobody can log in as until somebody gives it a password.
@@ -289,6 +347,33 @@ mod tests {
         });
         assert_eq!(hidden.level, Level::Warn);
         assert_eq!(account("app").name(), "app@%");
+    }
+
+    #[test]
+    fn what_others_defined_needs_a_privilege_to_load() {
+        let with = |own: &'static [&'static str], of_definer: &'static str, rds| {
+            judged("definer-privilege", "target", move |input| {
+                input.source.programs = vec![program(ProgramKind::View)];
+                input.target.server.rds = rds;
+                input.target.account.privileges = own.iter().map(|&name| name.to_owned()).collect();
+                input.target.accounts = Some(vec![Account { privileges: vec![of_definer.into()], ..account("app") }]);
+            })
+        };
+        assert_eq!(with(&["ALL PRIVILEGES"], "SYSTEM USER", false).level, Level::Pass);
+        assert_eq!(with(&["SET USER ID"], "", true).level, Level::Pass);
+        let none = with(&["CREATE"], "", true);
+        assert_eq!((none.level, none.mend.len()), (Level::Fail, 2));
+        assert_eq!(none.mend[0], "GRANT SET_ANY_DEFINER ON *.* TO 'pointsman'@'%';");
+        let administrator = with(&["SET ANY DEFINER"], "SYSTEM USER", false);
+        assert_eq!(administrator.mend, ["GRANT SYSTEM_USER ON *.* TO 'pointsman'@'%';"]);
+        let on_rds = with(&["SET ANY DEFINER"], "SYSTEM USER", true);
+        assert_eq!(on_rds.mend, ["REVOKE SYSTEM_USER ON *.* FROM 'app'@'%';"]);
+        let mariadb = judged_mariadb("definer-privilege", "target", |input| {
+            input.source.programs = vec![program(ProgramKind::Routine)];
+            input.target.account.privileges = vec!["CREATE".into()];
+        });
+        assert_eq!(mariadb.mend, ["GRANT SET USER ON *.* TO 'pointsman'@'%';"]);
+        assert_eq!(judged("definer-privilege", "target", |_| ()).level, Level::Pass);
     }
 
     #[test]

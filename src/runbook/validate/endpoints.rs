@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 
 use super::Check;
 use super::values::host_and_port;
-use crate::runbook::model::{Ecs, Name, Part, Rds, RecordKind, Route53, RunTask, Step, Switch, System, UndoTask};
+use crate::runbook::model::{
+    Ecs, Failover, Name, Part, Rds, RecordKind, Route53, RunTask, Step, Switch, System, UndoTask,
+};
 
 pub(super) fn values(check: &mut Check<'_>) {
     for (name, system) in &check.runbook.systems {
@@ -145,6 +147,10 @@ pub(super) fn order(check: &mut Check<'_>) {
                 let rolled = steps[..n].iter().any(|(_, step)| rolls(check, step));
                 migrates(check, path, task, between, rolled);
             }
+            Step::Failover(step) => {
+                let between = replicate.is_some_and(|at| at < n) && finalize.is_none_or(|at| n < at);
+                failover(check, path, step, between);
+            }
             _ => {}
         }
     }
@@ -224,6 +230,19 @@ fn run_task(check: &mut Check<'_>, path: &str, task: &RunTask) {
             "there is no command to take it back",
             "or say `nothing`",
         );
+    }
+}
+
+/// Only a cluster has another instance that could write.
+fn failover(check: &mut Check<'_>, path: &str, step: &Failover, between: bool) {
+    check.system(&format!("{path}/of"), &step.of, "rds");
+    if matches!(check.runbook.systems.get(&step.of), Some(System::Rds(spec)) if spec.cluster.is_none()) {
+        let message = format!("`{}` is one instance, and only a cluster has another one that could write", step.of);
+        check.error(&format!("{path}/of"), "no-cluster", &message, "name the `rds` system of a `cluster`");
+    }
+    if between {
+        let message = "replication would break off, and may lose its place";
+        check.error(path, "failover-while-replicating", message, "move it before `replicate`, or behind `finalize`");
     }
 }
 

@@ -2,6 +2,7 @@
 //! its client loads it on the target, and we sit in between: we count, and read the position on the way through.
 //! Passwords go into option files that only we can read; the process list shows none.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -102,9 +103,11 @@ impl Copy<'_> {
         let mut reading = Command::new(&dump);
         reading.arg(format!("--defaults-file={}", from.path().display())).args(self.arguments());
         let mut writing = Command::new(&client);
-        writing
-            .arg(format!("--defaults-file={}", to.path().display()))
-            .args(["--binary-mode", "--max-allowed-packet=1G"]);
+        writing.arg(format!("--defaults-file={}", to.path().display())).args([
+            "--binary-mode",
+            "--comments",
+            "--max-allowed-packet=1G",
+        ]);
         let mut reader = spawn(self.source, &dump, reading.stdin(Stdio::null()))?;
         let mut writer = spawn(self.target, &client, writing.stdin(Stdio::piped()))?;
         let (position, told) = self.pump(&mut reader, &mut writer, tell).await;
@@ -151,7 +154,7 @@ impl Copy<'_> {
             if !tell(&progress) {
                 return (None, false);
             }
-            if stdin.write_all(&line).await.is_err() {
+            if stdin.write_all(&loadable(&line)).await.is_err() {
                 break;
             }
         }
@@ -267,6 +270,17 @@ fn after(text: &str, key: &str) -> Option<String> {
     Some(rest[..end].to_owned())
 }
 
+/// What ends the body of a trigger in a dump, which puts it into a comment that the server reads.
+const BODY_ENDS: &[u8] = b" */;;\n";
+
+/// A line of the dump, as the client can load it. Two ends of a body break that comment: the semicolon that MySQL keeps
+/// where the trigger was made by one of several statements in a request, and a comment of one line.
+fn loadable(line: &[u8]) -> Cow<'_, [u8]> {
+    let Some(body) = line.strip_suffix(BODY_ENDS) else { return line.into() };
+    let body = body.trim_ascii_end();
+    [body.strip_suffix(b";").unwrap_or(body), b"\n", BODY_ENDS].concat().into()
+}
+
 fn table_begun(line: &[u8]) -> Option<String> {
     let rest = line.strip_prefix(b"-- Dumping data for table `")?;
     Some(String::from_utf8_lossy(rest).trim_end().trim_end_matches('`').to_owned())
@@ -296,6 +310,14 @@ mod tests {
                        -- CHANGE MASTER TO MASTER_LOG_FILE='bin.000001', MASTER_LOG_POS=9592;\nUSE `app`;\n";
         assert_eq!(position(mariadb).offset, Some(9592));
         assert_eq!(table_begun(b"-- Dumping data for table `t`\n").as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn a_body_can_end_in_a_semicolon_or_a_comment() {
+        let loaded = |line: &str| String::from_utf8(loadable(line.as_bytes()).into_owned()).unwrap();
+        assert_eq!(loaded("SET NEW.id = 1; */;;\n"), "SET NEW.id = 1\n */;;\n");
+        assert_eq!(loaded("END -- done */;;\n"), "END -- done\n */;;\n");
+        assert_eq!(loaded("INSERT INTO `t` VALUES (1);\n"), "INSERT INTO `t` VALUES (1);\n");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! pointsman ─► proxy ─┬─► moto: elasticloadbalancing, ecs, rds         visitors ─► HAProxy node(s) ─► old | new
 //!              faults │                                                              ▲ weights, later by a delay
 //!              counts ├─► MiniStack: all other services                              └── moto
-//!                     └─► overlays: health of targets, rollouts and tasks of ECS, DMS
+//!                     └─► overlays: health of targets, rollouts and tasks of ECS, instances of RDS, DMS
 //! ```
 //!
 //! # How to write a test with it
@@ -22,7 +22,8 @@
 //! - Services are named as requests are signed: `elasticloadbalancing`, `ecs`, `rds`, `route53`, `secretsmanager`, `ssm`,
 //!   `monitoring` (CloudWatch), `sts`, `iam`, `servicediscovery`. [`Fault`] lists what can go wrong, [`at`] says with which call.
 //! - [`Scene::health`] sets what `DescribeTargetHealth` says; [`overlay::ecs::Ecs`] is a service with rollouts and one-off
-//!   tasks, to be given to [`proxy::Proxy::overlay`]. An overlay is our belief about AWS: say so in the test's comment.
+//!   tasks, to be given to [`proxy::Proxy::overlay`]; [`overlay::rds::Rds`] has instances of RDS, each of which is a real
+//!   server of the test ([`overlay::rds::Local`]): make them through the proxy, not round it. An overlay is our belief about AWS: say so in the test's comment.
 //! - [`Scene::direct`] has clients that go round the proxy, to prepare, to meddle as somebody else would, and to look.
 //! - An emulator that breaks (an HTML page, an unknown action) fails the test when the proxy is dropped.
 
@@ -41,11 +42,14 @@ mod book;
 mod cloudwatch;
 mod dms;
 mod endpoints;
+mod failover;
 mod harness;
 mod health;
 mod killing;
 mod lost;
 mod meddling;
+mod named;
+mod rds_overlay;
 mod rds_proxy;
 mod references;
 mod shift;

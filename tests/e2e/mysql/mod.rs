@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod copy;
 mod failures;
 mod pairs;
 mod preflight;

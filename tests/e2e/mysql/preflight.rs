@@ -150,6 +150,7 @@ async fn mischief<K: Kind<Client = MysqlClient>>() {
     sql(
         target,
         "CREATE DATABASE odd; CREATE TABLE odd.parent (id int PRIMARY KEY); CREATE DATABASE pointsman; \
+         CREATE USER pointsman_repl@'%' IDENTIFIED BY 'left-behind'; \
          SET GLOBAL sync_binlog = 0; SET GLOBAL sql_mode = 'ANSI_QUOTES'",
     )
     .await;
@@ -177,6 +178,7 @@ async fn mischief<K: Kind<Client = MysqlClient>>() {
         assert!(warnings.contains(*id), "{id} is missing:\n{text}");
     }
     assert!(find(&findings, "definers", "target").detail.contains("lost@10.%"));
+    assert!(find(&findings, "own-leftovers", "target").detail.contains("account pointsman_repl@%"), "{text}");
     assert!(find(&findings, "foreign-keys", "source").detail.contains("odd.child"), "{text}");
     assert!(find(&findings, "generated-columns", "source").detail.contains("odd.Odd Name (twice)"));
     assert!(find(&findings, "primary-keys", "source").detail.contains("odd.keyless"));
@@ -238,6 +240,7 @@ async fn mysql_privileges_that_are_missing_are_told_and_granted() {
     println!("{text}");
     let failures = ids(&findings, Level::Fail);
     for id in [
+        "definer-privilege@target",
         "replication-privilege@target",
         "fence-privilege@source",
         "terminate-privilege@source",
@@ -254,6 +257,11 @@ async fn mysql_privileges_that_are_missing_are_told_and_granted() {
     }
     mend(&pair.source, &findings, "prepared-transactions", "source").await;
     mend(&pair.target, &findings, "routine-creation", "target").await;
+    // What the administrator of the sample shop defined needs two: to name others, and to name administrators.
+    mend(&pair.target, &findings, "definer-privilege", "target").await;
+    let again = judge(&gathered(&pair, Role::Mover, Wanted::default()).await);
+    assert_eq!(find(&again, "definer-privilege", "target").mend, ["GRANT SYSTEM_USER ON *.* TO 'mover'@'%';"]);
+    mend(&pair.target, &again, "definer-privilege", "target").await;
     let after = judge(&gathered(&pair, Role::Mover, Wanted::default()).await);
     let text = render(&after, true);
     let failures = ids(&after, Level::Fail);

@@ -40,6 +40,7 @@ pub fn plan_as_written(file: &str, text: &str) -> Plan {
         database: "shop".into(),
         role: "pointsman".into(),
         mysql: None,
+        rds: None,
     };
     let public = |name: &str| ("public".to_owned(), name.to_owned());
     let choices = Choices {

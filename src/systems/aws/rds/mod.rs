@@ -4,10 +4,14 @@
 //! An identifier can be renamed and given to another server; the resource id (`DbiResourceId`, `DbClusterResourceId`)
 //! stays with the server for as long as it lives.
 
+mod change;
+mod endpoint;
 pub mod proxy;
 mod read;
 mod server;
 
+pub use change::failover;
+pub use endpoint::endpoint;
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 

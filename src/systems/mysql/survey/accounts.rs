@@ -81,6 +81,12 @@ impl Account {
             || (self.user == "mysql" && self.host == "localhost")
     }
 
+    /// Whether it is one of MySQL's administrators, whose names only another one may give as a definer.
+    #[must_use]
+    pub fn is_administrator(&self) -> bool {
+        self.privileges.iter().any(|name| name == "SYSTEM USER")
+    }
+
     /// Whether it writes although the server is `read_only`.
     #[must_use]
     pub fn passes_read_only(&self) -> bool {
@@ -128,6 +134,7 @@ mod tests {
         };
         assert!(account("dba", "CONNECTION ADMIN").passes_read_only());
         assert!(!account("app", "SELECT").passes_read_only());
+        assert!(account("dba", "SYSTEM USER").is_administrator() && !account("dba", "SUPER").is_administrator());
         assert!(account("mysql.sys", "").is_servers_own() && account("rdsadmin", "").is_servers_own());
         assert!(!account("app", "").is_servers_own());
         assert_eq!(account("it's", "").sql_name(), "'it''s'@'localhost'");

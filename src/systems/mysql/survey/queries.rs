@@ -59,7 +59,7 @@ SELECT CONVERT_TZ('2004-01-01 12:00:00', 'UTC', 'Europe/Berlin') IS NOT NULL;
 SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'mysql' AND ROUTINE_NAME LIKE 'rds\\_%';
 SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'pointsman'";
 
-/// Every account, and who passes `read_only`: two answers. Fingerprints are of use to nobody without the nonce.
+/// Every account, and who passes `read_only` or is an administrator: two answers. Fingerprints are of use to nobody without the nonce.
 pub fn accounts(flavour: Flavour, version: Version, nonce: &str) -> String {
     let nonce = literal(nonce);
     let list = match flavour {
@@ -77,7 +77,7 @@ pub fn accounts(flavour: Flavour, version: Version, nonce: &str) -> String {
     };
     // From 10.11 on MariaDB's SUPER does not pass read_only any more.
     let passing = match flavour {
-        Flavour::Mysql => "'SUPER', 'CONNECTION ADMIN'",
+        Flavour::Mysql => "'SUPER', 'CONNECTION ADMIN', 'SYSTEM USER'",
         Flavour::Mariadb if version.from(10, 11, 0) => "'READ ONLY ADMIN'",
         Flavour::Mariadb => "'SUPER', 'READ ONLY ADMIN'",
     };

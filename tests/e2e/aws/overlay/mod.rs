@@ -4,3 +4,4 @@
 pub mod dms;
 pub mod ecs;
 pub mod health;
+pub mod rds;

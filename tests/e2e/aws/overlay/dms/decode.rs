@@ -53,7 +53,10 @@ fn values(mut rest: &str) -> Vec<Value> {
 }
 
 fn end_of_name(rest: &str) -> Option<usize> {
-    if rest.starts_with('"') { rest[1..].find('"').map(|at| at + 2) } else { rest.find('[') }
+    match rest.strip_prefix('"') {
+        Some(quoted) => quoted.find('"').map(|at| at + 2),
+        None => rest.find('['),
+    }
 }
 
 fn end_of_value(rest: &str) -> usize {

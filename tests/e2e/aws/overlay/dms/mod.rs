@@ -251,7 +251,7 @@ impl State {
                 "ReplicationInstanceStatus": thing.status, "ReplicationInstanceClass": "dms.t3.medium",
                 "EngineVersion": "3.5.4", "AllocatedStorage": 50, "InstanceCreateTime": 1_780_000_000.5 }));
         }
-        or_missing(found, "ReplicationInstances")
+        or_missing(&found, "ReplicationInstances")
     }
 
     fn create_instance(&mut self, asked: &Value) -> Answer {
@@ -281,7 +281,7 @@ impl State {
             json!({ "EndpointIdentifier": one.thing.name, "EndpointArn": one.thing.arn,
                                            "Status": one.thing.status, "Username": one.login.user })
         });
-        or_missing(found.collect(), "Endpoints")
+        or_missing(&found.collect::<Vec<_>>(), "Endpoints")
     }
 
     fn create_endpoint(&mut self, asked: &Value) -> Answer {
@@ -315,7 +315,7 @@ impl State {
             found.push(json!({ "ReplicationInstanceArn": instance, "EndpointArn": endpoint,
                                "Status": connection.status, "LastFailureMessage": connection.failure }));
         }
-        or_missing(found, "Connections")
+        or_missing(&found, "Connections")
     }
 
     fn describe_tasks(&mut self, asked: &Value) -> Answer {
@@ -332,7 +332,7 @@ impl State {
                 "TableMappings": task.thing.asked["TableMappings"],
                 "ReplicationTaskSettings": task.thing.asked["ReplicationTaskSettings"] }));
         }
-        or_missing(found, "ReplicationTasks")
+        or_missing(&found, "ReplicationTasks")
     }
 
     fn create_task(&mut self, asked: &Value) -> Answer {
@@ -467,7 +467,7 @@ impl Task {
 }
 
 /// A filter that lets nothing through is refused.
-fn or_missing(found: Vec<Value>, key: &str) -> Answer {
+fn or_missing(found: &[Value], key: &str) -> Answer {
     if found.is_empty() {
         Err((MISSING, format!("No {key} found matching given filter")))
     } else {

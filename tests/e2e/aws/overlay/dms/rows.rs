@@ -3,7 +3,7 @@
 //! to say first. Changes from while a table was loaded are applied leniently; behind that every surprise stops it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -336,8 +336,8 @@ impl Work {
     }
 
     async fn apply(&self, changes: &[Change], target: &Client, lenient: bool) -> Result<(), Stop> {
-        let names: BTreeMap<String, ()> =
-            lock(&self.told).tables.iter().map(|table| (plain(&table.schema, &table.name), ())).collect();
+        let names: BTreeSet<String> =
+            lock(&self.told).tables.iter().map(|table| plain(&table.schema, &table.name)).collect();
         let statements: Vec<String> =
             changes.iter().filter_map(|change| self.statement(change, &names, lenient)).collect();
         if statements.is_empty() {
@@ -360,8 +360,8 @@ impl Work {
         }
     }
 
-    fn statement(&self, change: &Change, names: &BTreeMap<String, ()>, lenient: bool) -> Option<String> {
-        let ours = |table: &String| names.contains_key(table);
+    fn statement(&self, change: &Change, names: &BTreeSet<String>, lenient: bool) -> Option<String> {
+        let ours = |table: &String| names.contains(table);
         let strict = |sql: String| {
             if lenient {
                 return format!("{sql};");
@@ -375,25 +375,28 @@ impl Work {
             Change::Insert(table, values) if ours(table) => {
                 let kept = self.kept(table, values);
                 let columns = kept.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-                let values = kept.iter().map(|(_, value)| literal(value)).collect::<Vec<_>>().join(", ");
+                let values = kept.iter().map(|(_, value)| literal(value.as_deref())).collect::<Vec<_>>().join(", ");
                 let conflict = if lenient { " ON CONFLICT DO NOTHING" } else { "" };
                 Some(format!("INSERT INTO {table} ({columns}) VALUES ({values}){conflict};"))
             }
             Change::Update(table, old, new) if ours(table) => {
                 let kept = self.kept(table, new);
-                let set = kept.iter().map(|(name, value)| format!("{name} = {}", literal(value))).collect::<Vec<_>>();
+                let set = kept
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {}", literal(value.as_deref())))
+                    .collect::<Vec<_>>();
                 // The key is what the table of the target has for one.
                 Some(strict(format!(
                     "UPDATE {table} SET {} WHERE {}",
                     set.join(", "),
-                    self.key(table, if old.is_empty() { new } else { old })
+                    Self::key(table, if old.is_empty() { new } else { old })
                 )))
             }
             Change::Delete(table, old) if ours(table) => {
-                Some(strict(format!("DELETE FROM {table} WHERE {}", self.key(table, old))))
+                Some(strict(format!("DELETE FROM {table} WHERE {}", Self::key(table, old))))
             }
             Change::Truncate(tables) => {
-                let tables: Vec<String> = tables.iter().filter(|table| names.contains_key(*table)).cloned().collect();
+                let tables: Vec<String> = tables.iter().filter(|table| names.contains(*table)).cloned().collect();
                 (!tables.is_empty()).then(|| format!("TRUNCATE {};", tables.join(", ")))
             }
             _ => None,
@@ -406,16 +409,16 @@ impl Work {
     }
 
     /// A row is found by its primary key: the column `id`, or what the shop's tables have for one.
-    fn key(&self, table: &str, values: &[decode::Value]) -> String {
+    fn key(table: &str, values: &[decode::Value]) -> String {
         let keys: &[&str] = if table.contains(".events") {
             &["id", "region"]
-        } else if table.ends_with(".probe") {
+        } else if table == "public.probe" {
             &["token"]
         } else {
             &["id"]
         };
         let found = values.iter().filter(|(name, _)| keys.contains(&name.as_str()));
-        found.map(|(name, value)| format!("{name} = {}", literal(value))).collect::<Vec<_>>().join(" AND ")
+        found.map(|(name, value)| format!("{name} = {}", literal(value.as_deref()))).collect::<Vec<_>>().join(" AND ")
     }
 
     /// Compares each table, both sides for real.
@@ -431,7 +434,8 @@ impl Work {
             };
             let sums = |row: &tokio_postgres::Row| (row.get::<_, i64>(0), row.get::<_, String>(1));
             let same = sums(&here) == sums(&there);
-            let quiet = lock(&self.told).applied == before && table.validation != "" && table.validation != "Validated";
+            let quiet =
+                lock(&self.told).applied == before && !table.validation.is_empty() && table.validation != "Validated";
             self.say(at, |table| {
                 (table.validation, table.differ) = match (same, quiet) {
                     (true, _) => ("Validated", 0),
@@ -444,8 +448,8 @@ impl Work {
     }
 }
 
-fn literal(value: &Option<String>) -> String {
-    value.clone().unwrap_or_else(|| "NULL".to_owned())
+fn literal(value: Option<&str>) -> &str {
+    value.unwrap_or("NULL")
 }
 
 fn plain(schema: &str, name: &str) -> String {
