@@ -9,9 +9,11 @@ use crate::runbook::Loaded;
 use crate::runbook::model::{AwsPlace, Gate, Name, Replicate, Step, System};
 use crate::runbook::step_ids;
 use crate::secret::remote;
+use crate::steps;
 use crate::systems::DriverError;
 use crate::systems::aws::Access;
 use crate::systems::aws::alb::{Alb, State};
+use crate::systems::aws::rds;
 use crate::systems::pair::Pair;
 use crate::systems::world::World;
 
@@ -39,6 +41,7 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
         plan.choices.target.rds = on_rds(&plan, &replicate.to);
     }
     plan.choices.routes = routes(&plan).await?;
+    plan.choices.servers = servers(&plan).await?;
     Ok(plan)
 }
 
@@ -60,6 +63,24 @@ async fn routes(plan: &Plan) -> Result<IndexMap<Name, State>, DriverError> {
         }
     }
     Ok(routes)
+}
+
+/// The servers of RDS that steps change, as they are now. One that is not there yet can't be known.
+async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsSide>, DriverError> {
+    let world = World::new(plan.systems.clone());
+    let mut servers = IndexMap::new();
+    for name in plan.steps.iter().filter_map(|step| steps::server_changed(&step.step)) {
+        let aws = world.aws(name, Access::ReadOnly).await?;
+        match rds::look(&aws, &world.rds(name)?).await {
+            Ok(found) => {
+                let known = RdsSide { resource_id: found.resource_id, identifier: found.identifier };
+                servers.insert(name.to_owned(), known);
+            }
+            Err(error) if error.is_code(rds::NO_INSTANCE) || error.is_code(rds::NO_CLUSTER) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(servers)
 }
 
 /// The plan of a runbook with choices that were made already; pure.

@@ -82,6 +82,9 @@ pub struct Choices {
     /// What stands in the load balancers of AWS, by system: the calls that the plan shows are made from it.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub routes: IndexMap<Name, State>,
+    /// The servers of RDS that steps change, by system.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub servers: IndexMap<Name, RdsSide>,
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlChoices>,

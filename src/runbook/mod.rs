@@ -20,6 +20,7 @@ pub mod model;
 mod named;
 mod overlay;
 mod rds;
+mod rds_steps;
 mod read;
 mod schema;
 mod steps;

@@ -20,6 +20,7 @@ pub use super::endpoints::*;
 pub use super::gates::*;
 pub use super::named::*;
 pub use super::rds::*;
+pub use super::rds_steps::*;
 pub use super::steps::*;
 pub use super::systems::*;
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{DmsTask, Failover, Name, Program, RunTask, Through};
+use super::model::{DmsTask, Failover, Name, Program, RunTask, Snapshot, Through};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -46,6 +46,8 @@ pub enum Step {
     Command(Command),
     /// A task of ECS that runs once, such as a migration of the schema.
     RunTask(RunTask),
+    /// Take a snapshot of a server of RDS, and wait until it is there.
+    Snapshot(Snapshot),
     /// Make another instance of a cluster of RDS its writer.
     Failover(Failover),
 }
@@ -72,6 +74,7 @@ impl Step {
             Self::Sql(_) => "sql",
             Self::Command(_) => "command",
             Self::RunTask(_) => "run-task",
+            Self::Snapshot(_) => "snapshot",
             Self::Failover(_) => "failover",
         }
     }
@@ -103,6 +106,7 @@ impl Step {
             Self::Sql(step) => step.name.as_deref(),
             Self::Command(step) => step.name.as_deref(),
             Self::RunTask(step) => step.name.as_deref(),
+            Self::Snapshot(step) => step.name.as_deref(),
             Self::Failover(step) => step.name.as_deref(),
         }
     }

@@ -38,6 +38,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         sequences: catalog::sequences(&source, &schemas).await?,
         schemas,
         routes: indexmap::IndexMap::new(),
+        servers: indexmap::IndexMap::new(),
         mysql: Some(mysql),
         dms: None,
     })

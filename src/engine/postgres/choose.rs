@@ -18,6 +18,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
     };
     Ok(Choices {
         routes: indexmap::IndexMap::new(),
+        servers: indexmap::IndexMap::new(),
         source: look(&source, wanted).await?,
         target: look(&target, wanted).await?,
         tables: catalog::tables(&source, &schemas).await?,

@@ -102,6 +102,7 @@ fn systems_of_steps(check: &mut Check<'_>) {
             }
             Step::Switch(step) => endpoints(check, &format!("{path}/endpoints"), &step.endpoints, is_endpoint),
             Step::Sql(step) => check.database(&format!("{path}/system"), &step.system),
+            Step::Snapshot(step) => check.system(&format!("{path}/of"), &step.of, "rds"),
             _ => {}
         }
     }

@@ -129,11 +129,12 @@ async fn behind_finalize_nothing_is_left_in_dms() {
     let end = [r#"approve: { message: "Drop the way back?" }"#, "finalize"];
     let steps = [REPLICATE, "wait: { gates: [lag], timeout: 1m }", WINDOW, "verify: { timeout: 2m }", end[0], end[1]];
     stage.write(create, &steps);
-    let mut run = stage.scene.command(&stage.scene.run_words()).spawn().unwrap();
+    let run = tokio::spawn(ended(stage.scene.command(&stage.scene.run_words()).spawn().unwrap()));
     stage.scene.until("it asks", |event| matches!(event, Event::Intent { of, .. } if of.step == "approve")).await;
     assert_eq!(stage.dms.there().len(), 3, "instance and endpoints: {:?}", stage.dms.there());
     stage.scene.must(0, &["approve"]).await;
-    assert!(run.wait().await.unwrap().success(), "{}", stage.scene.story());
+    let run = run.await.unwrap();
+    assert_eq!(run.code, 0, "{run:?}\n{}", stage.scene.story());
     assert_eq!(stage.dms.there(), Vec::<String>::new(), "{}", stage.scene.story());
     let target = stage.scene.sandbox.target.connect(Role::Superuser).await.unwrap();
     let logs_in = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'dms'";

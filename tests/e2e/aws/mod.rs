@@ -51,6 +51,7 @@ mod meddling;
 mod named;
 mod rds_overlay;
 mod rds_proxy;
+mod rds_steps;
 mod references;
 mod shift;
 mod warned;
