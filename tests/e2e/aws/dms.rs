@@ -211,8 +211,11 @@ async fn killed_at_many_an_entry_nothing_is_lost() {
         stage.scene.guard_gone().await;
         load.flows().await;
         assert!(stage.scene.state().passage.is_none(), "the window was not left\n{}", stage.scene.story());
-        let goes_on = stage.scene.call(&["resume", "--output", "json"]).await;
-        assert!(matches!(goes_on.code, 0 | 5), "{when}: {goes_on:?}\n{}", stage.scene.story());
+        // Killed behind its last entry it has ended, and has nothing to be resumed.
+        if stage.scene.state().outcome.is_none() {
+            let goes_on = stage.scene.call(&["resume", "--output", "json"]).await;
+            assert!(matches!(goes_on.code, 0 | 5), "{when}: {goes_on:?}\n{}", stage.scene.story());
+        }
         if !matches!(stage.scene.state().outcome, Some((Outcome::RolledBack, _))) {
             stage.scene.must(5, &["rollback", "--output", "json"]).await;
         }
