@@ -58,25 +58,6 @@ impl DmsInstance {
     }
 }
 
-/// What carries the rows from the source to the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Through {
-    /// The servers' own replication.
-    #[default]
-    Native,
-    /// A task of AWS DMS; the way back is the servers' own replication.
-    Dms,
-}
-
-impl Through {
-    /// Whether it is the servers' own replication.
-    #[must_use]
-    pub fn is_native(&self) -> bool {
-        *self == Self::Native
-    }
-}
-
 /// How a task of DMS carries the rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

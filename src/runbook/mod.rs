@@ -22,6 +22,7 @@ mod overlay;
 mod rds;
 mod rds_steps;
 mod read;
+mod replicate;
 mod schema;
 mod steps;
 mod systems;

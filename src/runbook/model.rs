@@ -21,6 +21,7 @@ pub use super::gates::*;
 pub use super::named::*;
 pub use super::rds::*;
 pub use super::rds_steps::*;
+pub use super::replicate::*;
 pub use super::steps::*;
 pub use super::systems::*;
 

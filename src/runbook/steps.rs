@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{DmsTask, Failover, Name, Program, RunTask, Snapshot, Through};
+use super::model::{Failover, Name, Program, Replicate, RunTask, Snapshot};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -134,58 +134,6 @@ pub struct Preflight {
     /// Findings (by their id, such as `large-objects`) that the author knows and accepts: they warn instead of fail.
     #[serde(default)]
     pub accept: Vec<String>,
-}
-
-/// Make the target follow the source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Replicate {
-    /// Name of the step; its kind when absent.
-    #[serde(default)]
-    pub name: Option<Name>,
-    /// The database that is left.
-    pub from: Name,
-    /// The database that is moved to.
-    pub to: Name,
-    /// What carries the rows.
-    #[serde(default, skip_serializing_if = "Through::is_native")]
-    pub through: Through,
-    /// What a task of DMS is told; with `through: dms`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dms: Option<Box<DmsTask>>,
-    /// Schemas to carry; all of the application's when empty.
-    #[serde(default)]
-    pub schemas: Vec<Name>,
-    /// Whether the schema is copied to the target; `false` when it is there already.
-    #[serde(default = "Replicate::yes")]
-    pub copy_schema: bool,
-    /// Tables that are copied at the same time; bounded by the target's `max_sync_workers_per_subscription`.
-    #[serde(default = "Replicate::default_workers")]
-    pub workers: u32,
-    /// The initial copy must have ended by then.
-    #[serde(default = "Replicate::default_timeout")]
-    pub timeout: Span,
-    /// `pg_dump` to use; that of `PATH`, or of `POINTSMAN_PG_DUMP`, when absent.
-    #[serde(default)]
-    pub pg_dump: Option<String>,
-    /// MySQL and MariaDB: `mysqldump` or `mariadb-dump` to use; that of `PATH`, or of `POINTSMAN_MYSQLDUMP` or
-    /// `POINTSMAN_MARIADB_DUMP`, when absent. The client (`mysql`, `mariadb`) beside it loads what it dumps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dump: Option<String>,
-}
-
-impl Replicate {
-    const fn yes() -> bool {
-        true
-    }
-
-    const fn default_workers() -> u32 {
-        4
-    }
-
-    const fn default_timeout() -> Span {
-        Span::secs(24 * 3600)
-    }
 }
 
 /// Wait for gates.
@@ -353,11 +301,15 @@ pub struct Promote {
     pub name: Option<Name>,
     /// Whether the source follows the target afterwards, so that a rollback loses no write.
     pub keep_way_back: bool,
+    /// A read replica's promotion must have ended by then, or the run asks for a person; 30 min when absent. Writes wait
+    /// for it, also beyond the window's budget: it comes behind the commit point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
 }
 
 impl Default for Promote {
     fn default() -> Self {
-        Self { name: None, keep_way_back: true }
+        Self { name: None, keep_way_back: true, timeout: None }
     }
 }
 

@@ -26,12 +26,14 @@ const ARM_LIMIT: Duration = Duration::from_secs(60);
 impl Action for Window {
     fn describe(&self, plan: &Plan, way: Heading) -> Description {
         let Some(pair) = &plan.pair else { return Description::default() };
+        let longer =
+            engine::of_plan(plan).waits(plan, way).map(|longer| format!(", then {longer}")).unwrap_or_default();
         let gates =
             if self.gates.is_empty() { String::new() } else { format!("gates {} open; ", self.gates.join(", ")) };
         Description {
             summary: format!(
                 "Arm the window from {} to {}: {gates}a token goes through both streams, connections are opened, the \
-                 window's statements are tried and taken back, the guard is started. Writes wait at most {}",
+                 window's statements are tried and taken back, the guard is started. Writes wait at most {}{longer}",
                 pair.leaving(way),
                 pair.arriving(way),
                 self.budget

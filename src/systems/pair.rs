@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::runbook::model::{Name, Through};
+use crate::runbook::model::{Means, Name};
 
 /// In which direction the cutover goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,19 +94,19 @@ pub struct Pair {
     pub source: Name,
     /// The database that is moved to.
     pub target: Name,
-    /// What carries the rows forward.
-    #[serde(default, skip_serializing_if = "Through::is_native")]
-    pub through: Through,
     /// The replication instance, where it is DMS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dms: Option<Name>,
+    /// By what means it follows.
+    #[serde(default, skip_serializing_if = "Means::is_native")]
+    pub through: Means,
 }
 
 impl Pair {
     /// A pair of two systems.
     #[must_use]
     pub fn new(source: impl Into<Name>, target: impl Into<Name>) -> Self {
-        Self { source: source.into(), target: target.into(), through: Through::Native, dms: None }
+        Self { source: source.into(), target: target.into(), through: Means::Native, dms: None }
     }
 
     /// The side that a passage in this direction leaves: it publishes the stream of that direction.
@@ -121,7 +121,7 @@ impl Pair {
     /// Whether the servers' own replication carries the rows in this direction: our publications have points there.
     #[must_use]
     pub fn is_native(&self, heading: Heading) -> bool {
-        heading == Heading::Back || self.through.is_native()
+        heading == Heading::Back || self.through != Means::Dms
     }
 
     /// The side that a passage in this direction arrives at.

@@ -138,15 +138,16 @@ fn shipped_runbooks_have_no_mistakes_and_no_warnings() {
         assert!(loaded.runbook.environments.is_empty(), "an overlay is not part of what is run");
     }
     let count = std::fs::read_dir(root().join("runbooks")).unwrap().count();
-    assert_eq!(count, 8, "a shipped runbook is not tested here");
+    assert_eq!(count, 9, "a shipped runbook is not tested here");
 }
 
-fn shipped() -> [(&'static str, Option<&'static str>); 9] {
+fn shipped() -> [(&'static str, Option<&'static str>); 10] {
     [
         ("rehearsal-postgres.yaml", None),
         ("rehearsal-mysql.yaml", None),
         ("rehearsal-mariadb.yaml", None),
         ("rehearsal-aws.yaml", None),
+        ("rehearsal-replica.yaml", None),
         ("mysql-droplet-to-rds.yaml", None),
         ("postgres-droplet-to-ecs.yaml", None),
         ("postgres-droplet-to-rds.yaml", None),

@@ -96,7 +96,7 @@ pub(super) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
     if flow.heading == Heading::Back {
         return native::describe(gate, flow);
     }
-    let mut lines = native::describe_age(flow);
+    let mut lines = native::describe_age(gate, flow);
     lines.push(cloudwatch::describe(&queries("THE INSTANCE", "THE TASK"), MINUTE).to_string());
     lines
 }

@@ -39,7 +39,7 @@ pub(in crate::engine) async fn tables(cx: &Context, heading: Heading) -> Result<
         named => named.to_vec(),
     };
     let there: BTreeSet<_> = catalog::tables(&publisher, &schemas).await?.into_iter().collect();
-    let published = names(&publisher, PUBLISHED, heading).await?;
+    let published = published(&publisher, heading).await?;
     let followed = names(&subscriber, FOLLOWED, heading).await?;
     let stream = heading.stream();
     let missing: Vec<String> = there.difference(&published).map(full).collect();
@@ -108,6 +108,14 @@ pub(in crate::engine) fn replicate(cx: &Context) -> Option<&Replicate> {
         Step::Replicate(replicate) => Some(replicate),
         _ => None,
     })
+}
+
+/// The tables that a stream carries, on its publisher.
+pub(in crate::engine) async fn published(
+    session: &Session,
+    heading: Heading,
+) -> Result<BTreeSet<(String, String)>, StepError> {
+    names(session, PUBLISHED, heading).await
 }
 
 async fn names(session: &Session, sql: &str, heading: Heading) -> Result<BTreeSet<(String, String)>, StepError> {

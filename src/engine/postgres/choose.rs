@@ -6,7 +6,7 @@ use crate::systems::DriverError;
 use crate::systems::postgres::{Access, Session, catalog};
 use crate::systems::world::World;
 
-pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices, DriverError> {
+pub(in crate::engine) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices, DriverError> {
     let world = World::new(plan.systems.clone());
     let wanted = plan.freeze().map_or(Fence::Auto, |(_, freeze)| freeze.fence);
     let (source, target) = tokio::join!(side(&world, &replicate.from), side(&world, &replicate.to));

@@ -39,15 +39,15 @@ fn token_and_clock(table: &str) -> String {
 
 pub(in crate::engine) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
     let (publisher, subscriber) = (flow.publisher(), flow.subscriber());
-    let mut lines = vec![format!("{subscriber}: {SUBSCRIBER}"), format!("{publisher}: {PUBLISHER}")];
-    if gate.max_age.is_some() {
-        lines.extend(describe_age(flow));
-    }
-    lines
+    let lines = vec![format!("{subscriber}: {SUBSCRIBER}"), format!("{publisher}: {PUBLISHER}")];
+    lines.into_iter().chain(describe_age(gate, flow)).collect()
 }
 
-/// The queries of [`age`].
-pub(in crate::engine) fn describe_age(flow: Flow<'_>) -> Vec<String> {
+/// The queries for the age of the last token, where it is asked for.
+pub(in crate::engine) fn describe_age(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
+    if gate.max_age.is_none() {
+        return Vec::new();
+    }
     let table = flow.token_table();
     vec![
         format!("{}: {}", flow.subscriber(), token(table)),

@@ -3,19 +3,19 @@
 pub(super) mod arm;
 pub(super) mod carried;
 pub(super) mod carrier;
-mod choose;
+pub(super) mod choose;
 pub(super) mod drain;
 mod finalize;
-mod freeze;
+pub(super) mod freeze;
 pub(super) mod lag;
 mod long_transactions;
-mod preflight;
-mod promote;
+pub(super) mod preflight;
+pub(super) mod promote;
 mod prove;
 mod query;
 pub(super) mod replicate;
 mod sequences;
-mod slots;
+pub(super) mod slots;
 mod statements;
 mod verify;
 

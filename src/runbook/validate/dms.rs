@@ -2,7 +2,7 @@
 
 use super::Check;
 use super::values::database_url;
-use crate::runbook::model::{Dms, DmsLogin, DmsTask, Fence, Gate, Replicate, Step, System, Through};
+use crate::runbook::model::{Dms, DmsLogin, DmsTask, Fence, Gate, Means, Replicate, Step, System};
 
 pub(super) fn check(check: &mut Check<'_>) {
     for (name, system) in &check.runbook.systems {
@@ -15,7 +15,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         match step {
             Step::Replicate(step) => {
                 replicate(check, &path, step);
-                through = through.or(step.dms.as_deref().filter(|_| step.through == Through::Dms));
+                through = through.or(step.dms.as_deref().filter(|_| step.through == Means::Dms));
             }
             Step::Freeze(step) if through.is_some() && step.fence == Fence::Database => {
                 let message = "DMS logs in while the fence stands, and a connection limit of 0 leaves nobody in";
@@ -41,8 +41,8 @@ fn instance(check: &mut Check<'_>, path: &str, system: &Dms) {
 
 fn replicate(check: &mut Check<'_>, path: &str, step: &Replicate) {
     let task = match (step.through, &step.dms) {
-        (Through::Dms, Some(task)) => task,
-        (Through::Dms, None) => {
+        (Means::Dms, Some(task)) => task,
+        (Means::Dms, None) => {
             let remedy = "add `dms: { instance: …, source: { role: …, url: … }, target: { role: …, url: … } }`";
             return check.error(
                 &format!("{path}/through"),

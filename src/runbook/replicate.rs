@@ -1,0 +1,80 @@
+//! Shape of `replicate`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::model::{DmsTask, Name};
+use super::units::Span;
+
+/// Make the target follow the source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Replicate {
+    /// Name of the step; its kind when absent.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// The database that is left.
+    pub from: Name,
+    /// The database that is moved to.
+    pub to: Name,
+    /// By what means the target follows.
+    #[serde(default, skip_serializing_if = "Means::is_native")]
+    pub through: Means,
+    /// What a task of DMS is told; with `through: dms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dms: Option<Box<DmsTask>>,
+    /// Schemas to carry; all of the application's when empty.
+    #[serde(default)]
+    pub schemas: Vec<Name>,
+    /// Whether the schema is copied to the target; `false` when it is there already.
+    #[serde(default = "Replicate::yes")]
+    pub copy_schema: bool,
+    /// Tables that are copied at the same time; bounded by the target's `max_sync_workers_per_subscription`.
+    #[serde(default = "Replicate::default_workers")]
+    pub workers: u32,
+    /// The initial copy must have ended by then.
+    #[serde(default = "Replicate::default_timeout")]
+    pub timeout: Span,
+    /// `pg_dump` to use; that of `PATH`, or of `POINTSMAN_PG_DUMP`, when absent.
+    #[serde(default)]
+    pub pg_dump: Option<String>,
+    /// MySQL and MariaDB: `mysqldump` or `mariadb-dump` to use; that of `PATH`, or of `POINTSMAN_MYSQLDUMP` or
+    /// `POINTSMAN_MARIADB_DUMP`, when absent. The client (`mysql`, `mariadb`) beside it loads what it dumps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<String>,
+}
+
+impl Replicate {
+    const fn yes() -> bool {
+        true
+    }
+
+    const fn default_workers() -> u32 {
+        4
+    }
+
+    const fn default_timeout() -> Span {
+        Span::secs(24 * 3600)
+    }
+}
+
+/// By what means a target follows its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// The servers' own logical replication.
+    #[default]
+    Native,
+    /// PostgreSQL: the target is a physical replica of the source already, and the window promotes it.
+    ReadReplica,
+    /// PostgreSQL: a task of AWS DMS; the way back is the servers' own replication.
+    Dms,
+}
+
+impl Means {
+    /// Whether nothing else was asked for.
+    #[must_use]
+    pub const fn is_native(&self) -> bool {
+        matches!(self, Self::Native)
+    }
+}
