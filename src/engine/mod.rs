@@ -2,6 +2,7 @@
 //! everything that only one kind of database knows lies behind [`Engine`]. A runbook's pair is of one kind, and
 //! [`of`] gives its engine.
 
+pub mod dms;
 pub mod mysql;
 pub mod postgres;
 pub mod replica;
@@ -89,6 +90,11 @@ pub trait Engine: Send + Sync {
     /// The application's sessions that are left on a side, and how a person sees them; `None` without any.
     async fn sessions_left(&self, cx: &Context, leaving: &str) -> Outcome<Option<String>>;
 
+    /// What is to be ended behind the switch, when nobody waits any more; what was seen, in words.
+    async fn settle(&self, _cx: &Context, _way: Heading) -> Outcome<Option<String>> {
+        Ok(None)
+    }
+
     /// What [`Engine::finalize`] sends.
     fn describe_finalize(&self, plan: &Plan) -> Lines;
     /// Drops both streams and everything of ours.
@@ -125,8 +131,8 @@ pub trait Engine: Send + Sync {
 pub enum Lag {
     /// It is known.
     Known {
-        /// Bytes that the other side has not applied.
-        bytes: f64,
+        /// Bytes that the other side has not applied; unknown where something else than the servers carries them.
+        bytes: Option<f64>,
         /// Seconds since the last token that has arrived was written.
         age: Option<f64>,
     },
@@ -177,5 +183,6 @@ pub fn of_pair(pair: &Pair, source: Option<&System>) -> &'static dyn Engine {
     match pair.through {
         Means::Native => of(source),
         Means::ReadReplica => &replica::Replica,
+        Means::Dms => &dms::Dms,
     }
 }

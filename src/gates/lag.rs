@@ -36,18 +36,20 @@ fn engine(flow: Flow<'_>, world: &World) -> &'static dyn Engine {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a limit in bytes is far below 2^52")]
-fn judged(gate: &ReplicationLag, bytes: f64, age: Option<f64>, threshold: &str) -> Reading {
+fn judged(gate: &ReplicationLag, bytes: Option<f64>, age: Option<f64>, threshold: &str) -> Reading {
     if gate.max.is_none() && gate.max_age.is_none() {
         return Reading::error("it has neither `max` nor `max-age`", threshold);
     }
-    let near = gate.max.is_none_or(|Size(max)| bytes <= max as f64);
+    let near = gate.max.is_none_or(|Size(max)| bytes.is_some_and(|bytes| bytes <= max as f64));
     let fresh = gate.max_age.is_none_or(|Span(max)| age.is_some_and(|age| age <= max.as_secs_f64()));
-    let mut value = format!("{} behind", size(bytes));
-    if let Some(age) = age {
-        value = format!("{value}, {} old", seconds(age));
+    let behind = bytes.map(|bytes| format!("{} behind", size(bytes)));
+    let old = age.map(|age| format!("{} old", seconds(age)));
+    let value = behind.into_iter().chain(old).collect::<Vec<_>>().join(", ");
+    let reading = Reading::known(near && fresh, value, threshold);
+    match if gate.max.is_some() { bytes } else { age.or(bytes) } {
+        Some(number) => reading.number(number),
+        None => reading,
     }
-    let number = if gate.max.is_some() { bytes } else { age.unwrap_or(bytes) };
-    Reading::known(near && fresh, value, threshold).number(number)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be 0 or more")]

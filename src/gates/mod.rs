@@ -5,6 +5,7 @@ mod alarm;
 mod approval;
 mod cloudwatch;
 mod command;
+mod dms_validation;
 mod http;
 mod lag;
 mod long_transactions;
@@ -144,6 +145,7 @@ async fn ask(gate: &Gate, context: &GateContext<'_>) -> Reading {
         Gate::Sql(gate) => sql::measure(gate, context).await,
         Gate::Http(gate) => http::measure(gate).await,
         Gate::Prometheus(gate) => prometheus::measure(gate).await,
+        Gate::DmsValidation(gate) => dms_validation::measure(gate, context).await,
         Gate::Cloudwatch(gate) => cloudwatch::measure(gate, context).await,
         Gate::Alarm(gate) => alarm::measure(gate, context).await,
         Gate::TargetHealth(gate) => target_health::measure(gate, context).await,
@@ -163,6 +165,7 @@ pub fn describe(gate: &Gate, context: &GateContext<'_>) -> Vec<String> {
         Gate::Sql(gate) => sql::describe(gate, context.world),
         Gate::Http(gate) => vec![format!("GET {}", secret::mask(&gate.url))],
         Gate::Prometheus(gate) => prometheus::describe(gate),
+        Gate::DmsValidation(_) => dms_validation::describe(),
         Gate::Cloudwatch(gate) => cloudwatch::describe(gate, context.world),
         Gate::Alarm(gate) => alarm::describe(gate),
         Gate::TargetHealth(gate) => target_health::describe(&gate.traffic, context.world),
@@ -182,6 +185,7 @@ pub fn threshold(gate: &Gate) -> String {
         Gate::Sql(gate) => expectation(&gate.expect),
         Gate::Http(gate) => http::threshold(gate),
         Gate::Prometheus(gate) => prometheus::threshold(gate),
+        Gate::DmsValidation(_) => dms_validation::THRESHOLD.to_owned(),
         Gate::Cloudwatch(gate) => cloudwatch::threshold(gate),
         Gate::Alarm(gate) => alarm::threshold(gate),
         Gate::TargetHealth(gate) => target_health::threshold(gate),

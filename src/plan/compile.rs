@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{Choices, FORMAT, Plan, PlanStep, RdsServer, RdsSide, references, right_accounts};
 use crate::engine;
 use crate::runbook::Loaded;
-use crate::runbook::model::{AwsPlace, Gate, Name, Step, System};
+use crate::runbook::model::{AwsPlace, Gate, Name, Replicate, Step, System};
 use crate::runbook::step_ids;
 use crate::secret::remote;
 use crate::systems::DriverError;
@@ -87,9 +87,12 @@ async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsServer>, DriverError> 
 pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
     let runbook = &loaded.runbook;
     let pair = runbook.steps.iter().find_map(|step| match step {
-        Step::Replicate(step) => {
-            Some(Pair { source: step.from.clone(), target: step.to.clone(), through: step.through })
-        }
+        Step::Replicate(step) => Some(Pair {
+            source: step.from.clone(),
+            target: step.to.clone(),
+            through: step.through,
+            dms: step.dms.as_ref().map(|task| task.instance.clone()),
+        }),
         _ => None,
     });
     Plan {
@@ -101,7 +104,7 @@ pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
         environment: loaded.environment.clone(),
         stage: runbook.stage,
         aws: runbook.aws.clone(),
-        systems: with_places(&runbook.systems, &runbook.aws),
+        systems: with_logins(with_places(&runbook.systems, &runbook.aws), &runbook.steps),
         gates: gates_with_places(&runbook.gates, &runbook.aws),
         steps: flatten(&runbook.steps),
         pair,
@@ -123,6 +126,21 @@ fn with_places(systems: &IndexMap<Name, System>, around: &AwsPlace) -> IndexMap<
     let mut systems = systems.clone();
     systems.values_mut().filter_map(System::aws_mut).for_each(|place| place.fill(around));
     systems.values_mut().for_each(System::spell_out);
+    systems
+}
+
+/// The databases, each with the login of DMS as one that its fence leaves in.
+fn with_logins(mut systems: IndexMap<Name, System>, steps: &[Step]) -> IndexMap<Name, System> {
+    for step in steps {
+        let Step::Replicate(Replicate { from, to, dms: Some(task), .. }) = step else { continue };
+        for (side, login) in [(from, &task.source), (to, &task.target)] {
+            if let Some(System::Postgres(spec)) = systems.get_mut(side)
+                && !spec.exempt_roles.contains(&login.role)
+            {
+                spec.exempt_roles.push(login.role.clone());
+            }
+        }
+    }
     systems
 }
 

@@ -90,6 +90,18 @@ pub struct Choices {
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlChoices>,
+    /// What only DMS needs to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dms: Option<DmsChoices>,
+}
+
+/// What was chosen for a task of DMS: columns, `(schema, table, column)`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DmsChoices {
+    /// Columns that the target computes itself: the task leaves them out.
+    pub generated: Vec<(String, String, String)>,
+    /// Identities that take no value from outside: they do, until the target opens.
+    pub identities: Vec<(String, String, String)>,
 }
 
 /// A server of RDS as a plan means it: its identifier can be given to another one meanwhile, its resource id can't.

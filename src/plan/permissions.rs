@@ -22,9 +22,11 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
     }
     all.extend(engine::of_plan(plan).permissions(plan));
     all.extend(steps::permissions(plan));
+    all.extend(engine::dms::preflight::permissions(plan));
     for gate in plan.gates.values() {
         match gate {
             Gate::Cloudwatch(_) => all.push(Permission::anywhere(Service::Cloudwatch, "GetMetricData")),
+            Gate::DmsValidation(_) => all.push(Permission::anywhere(Service::Dms, "DescribeTableStatistics")),
             Gate::Alarm(_) => all.push(Permission::anywhere(Service::Cloudwatch, "DescribeAlarms")),
             _ => {}
         }

@@ -25,6 +25,8 @@ pub enum Gate {
     Http(HttpGate),
     /// The answer of Prometheus to a query.
     Prometheus(PrometheusGate),
+    /// What DMS finds when it compares the rows.
+    DmsValidation(DmsValidation),
     /// A metric of CloudWatch.
     Cloudwatch(Box<CloudwatchGate>),
     /// Alarms of CloudWatch.
@@ -52,6 +54,7 @@ impl Gate {
             Self::Sql(_) => "sql",
             Self::Http(_) => "http",
             Self::Prometheus(_) => "prometheus",
+            Self::DmsValidation(_) => "dms-validation",
             Self::Cloudwatch(_) => "cloudwatch",
             Self::Alarm(_) => "alarm",
             Self::TargetHealth(_) => "target-health",
@@ -80,6 +83,7 @@ impl Gate {
             Self::Sql(gate) => &gate.rules,
             Self::Http(gate) => &gate.rules,
             Self::Prometheus(gate) => &gate.rules,
+            Self::DmsValidation(gate) => &gate.rules,
             Self::Cloudwatch(gate) => &gate.rules,
             Self::Alarm(gate) => &gate.rules,
             Self::TargetHealth(gate) => &gate.rules,
@@ -153,6 +157,18 @@ pub struct ReplicationLag {
     /// At most this old, measured with a token that travels through the stream.
     #[serde(default)]
     pub max_age: Option<Span>,
+    /// When and how often.
+    #[serde(default)]
+    pub rules: GateRules,
+}
+
+/// What DMS finds when it compares the rows: every table must be validated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DmsValidation {
+    /// Tables to leave out, `schema.table`: such as those that are always written.
+    #[serde(default)]
+    pub except: Vec<String>,
     /// When and how often.
     #[serde(default)]
     pub rules: GateRules,

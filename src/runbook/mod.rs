@@ -10,6 +10,7 @@ mod alb;
 mod aws;
 mod de;
 pub mod diagnostics;
+mod dms;
 mod endpoints;
 mod gates;
 mod ids;

@@ -15,6 +15,7 @@ use super::units::{Share, Size, Span};
 
 pub use super::alb::*;
 pub use super::aws::*;
+pub use super::dms::*;
 pub use super::endpoints::*;
 pub use super::gates::*;
 pub use super::named::*;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::Name;
+use super::model::{DmsTask, Name};
 use super::units::Span;
 
 /// Make the target follow the source.
@@ -20,6 +20,9 @@ pub struct Replicate {
     /// By what means the target follows.
     #[serde(default, skip_serializing_if = "Means::is_native")]
     pub through: Means,
+    /// What a task of DMS is told; with `through: dms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dms: Option<Box<DmsTask>>,
     /// Schemas to carry; all of the application's when empty.
     #[serde(default)]
     pub schemas: Vec<Name>,
@@ -64,6 +67,8 @@ pub enum Means {
     Native,
     /// PostgreSQL: the target is a physical replica of the source already, and the window promotes it.
     ReadReplica,
+    /// PostgreSQL: a task of AWS DMS; the way back is the servers' own replication.
+    Dms,
 }
 
 impl Means {

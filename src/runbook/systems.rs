@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::{
-    Alb, AwsPlace, CloudMap, Ecs, Name, Naming, OnRds, Program, Rds, RdsNames, RdsProxy, Route53, SecretsManager,
+    Alb, AwsPlace, CloudMap, Dms, Ecs, Name, Naming, OnRds, Program, Rds, RdsNames, RdsProxy, Route53, SecretsManager,
     SsmParameter,
 };
 use super::units::Span;
@@ -39,6 +39,8 @@ pub enum System {
     CloudMap(CloudMap),
     /// A database server of RDS: an instance, or a cluster of Aurora.
     Rds(Rds),
+    /// A replication instance of DMS.
+    Dms(Box<Dms>),
     /// An RDS Proxy.
     RdsProxy(RdsProxy),
     /// The identifier of a server of RDS, and its DNS name with it.
@@ -63,6 +65,7 @@ impl System {
             Self::Ecs(_) => "ecs",
             Self::CloudMap(_) => "cloud-map",
             Self::Rds(_) => "rds",
+            Self::Dms(_) => "dms",
             Self::RdsProxy(_) => "rds-proxy",
             Self::RdsNames(_) => "rds-names",
         }
@@ -149,6 +152,7 @@ impl System {
             Self::Ecs(spec) => Some(&spec.aws),
             Self::CloudMap(spec) => Some(&spec.aws),
             Self::Rds(spec) => Some(&spec.aws),
+            Self::Dms(spec) => Some(&spec.aws),
             Self::RdsProxy(spec) => Some(&spec.aws),
             Self::RdsNames(spec) => Some(&spec.aws),
             _ => None,
@@ -165,6 +169,7 @@ impl System {
             Self::Ecs(spec) => Some(&mut spec.aws),
             Self::CloudMap(spec) => Some(&mut spec.aws),
             Self::Rds(spec) => Some(&mut spec.aws),
+            Self::Dms(spec) => Some(&mut spec.aws),
             Self::RdsProxy(spec) => Some(&mut spec.aws),
             Self::RdsNames(spec) => Some(&mut spec.aws),
             _ => None,

@@ -19,5 +19,6 @@ pub async fn prove(cx: &Context, way: Heading) -> Result<String, String> {
         return Err(format!("writes go to {arriving}, but {left}; they can't write there"));
     }
     seen.push(format!("no session of the application is left on {leaving}"));
+    seen.extend(cx.engine().settle(cx, way).await.map_err(words)?);
     Ok(seen.join("; "))
 }

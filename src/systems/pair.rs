@@ -94,6 +94,9 @@ pub struct Pair {
     pub source: Name,
     /// The database that is moved to.
     pub target: Name,
+    /// The replication instance, where it is DMS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dms: Option<Name>,
     /// By what means it follows.
     #[serde(default, skip_serializing_if = "Means::is_native")]
     pub through: Means,
@@ -103,7 +106,7 @@ impl Pair {
     /// A pair of two systems.
     #[must_use]
     pub fn new(source: impl Into<Name>, target: impl Into<Name>) -> Self {
-        Self { source: source.into(), target: target.into(), through: Means::Native }
+        Self { source: source.into(), target: target.into(), through: Means::Native, dms: None }
     }
 
     /// The side that a passage in this direction leaves: it publishes the stream of that direction.
@@ -113,6 +116,12 @@ impl Pair {
             Heading::Forth => &self.source,
             Heading::Back => &self.target,
         }
+    }
+
+    /// Whether the servers' own replication carries the rows in this direction: our publications have points there.
+    #[must_use]
+    pub fn is_native(&self, heading: Heading) -> bool {
+        heading == Heading::Back || self.through != Means::Dms
     }
 
     /// The side that a passage in this direction arrives at.

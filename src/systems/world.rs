@@ -11,7 +11,7 @@ use super::postgres::Database;
 use super::traffic::Traffic;
 use super::{Certainty, DriverError, Result};
 use crate::runbook::model::{
-    Alb, AwsPlace, Haproxy, HaproxyTcp, Name, Observe, Pgbouncer, Postgres, Rds, Redirect, System,
+    Alb, AwsPlace, Dms, Haproxy, HaproxyTcp, Name, Observe, Pgbouncer, Postgres, Rds, Redirect, System,
 };
 use crate::secret;
 
@@ -90,6 +90,14 @@ impl World {
         match self.systems.get(name) {
             Some(System::Rds(spec)) => rds(name, spec.clone()),
             other => Err(Self::wrong(name, "rds", other)),
+        }
+    }
+
+    /// The replication instance of DMS of this name.
+    pub fn dms(&self, name: &str) -> Result<Dms> {
+        match self.systems.get(name) {
+            Some(System::Dms(spec)) => dms(name, Dms::clone(spec)),
+            other => Err(Self::wrong(name, "dms", other)),
         }
     }
 
@@ -207,6 +215,15 @@ fn names_in(system: &mut System) -> Vec<&mut String> {
 
 fn rds(name: &str, mut spec: Rds) -> Result<Rds> {
     for text in spec.instance.iter_mut().chain(&mut spec.cluster) {
+        *text = plain(name, text)?;
+    }
+    Ok(spec)
+}
+
+fn dms(name: &str, mut spec: Dms) -> Result<Dms> {
+    let create =
+        spec.create.iter_mut().flat_map(|create| create.subnet_group.iter_mut().chain(&mut create.security_groups));
+    for text in spec.instance.iter_mut().chain(create) {
         *text = plain(name, text)?;
     }
     Ok(spec)

@@ -143,10 +143,10 @@ fn shipped_runbooks_have_no_mistakes_and_no_warnings() {
         assert!(loaded.runbook.environments.is_empty(), "an overlay is not part of what is run");
     }
     let count = std::fs::read_dir(root().join("runbooks")).unwrap().count();
-    assert_eq!(count, 10, "a shipped runbook is not tested here");
+    assert_eq!(count, 11, "a shipped runbook is not tested here");
 }
 
-fn shipped() -> [(&'static str, Option<&'static str>); 11] {
+fn shipped() -> [(&'static str, Option<&'static str>); 12] {
     [
         ("rehearsal-postgres.yaml", None),
         ("rehearsal-mysql.yaml", None),
@@ -158,6 +158,7 @@ fn shipped() -> [(&'static str, Option<&'static str>); 11] {
         ("mysql-droplet-to-rds.yaml", None),
         ("postgres-droplet-to-ecs.yaml", None),
         ("postgres-droplet-to-rds.yaml", None),
+        ("postgres-to-rds-dms.yaml", None),
         ("postgres-droplet-to-rds.yaml", Some("staging")),
     ]
 }

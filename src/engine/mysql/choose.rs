@@ -40,6 +40,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         routes: indexmap::IndexMap::new(),
         servers: indexmap::IndexMap::new(),
         mysql: Some(mysql),
+        dms: None,
     })
 }
 

@@ -87,10 +87,10 @@ pub(super) async fn measure(
     };
     let bytes = behind(flavour, &written, &state, &done);
     if gate.max_age.is_none() {
-        return Ok(Lag::Known { bytes, age: None });
+        return Ok(Lag::Known { bytes: Some(bytes), age: None });
     }
     Ok(match age(flow, context).await? {
-        Ok(age) => Lag::Known { bytes, age: Some(age) },
+        Ok(age) => Lag::Known { bytes: Some(bytes), age: Some(age) },
         Err(why) => Lag::Nothing(why),
     })
 }

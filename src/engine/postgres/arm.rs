@@ -7,7 +7,8 @@ use futures_util::future::try_join;
 use serde_json::json;
 
 use super::carried;
-use super::freeze::{fencing, known_open, planned_fencing, planned_open};
+use super::carrier::Carrier;
+use super::freeze::{fencing, known_open, planned_fencing, planned_open, points};
 use super::slots;
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
@@ -44,9 +45,10 @@ pub(in crate::engine) fn describe_with(plan: &Plan, way: Heading, streams: &[Hea
     let (leave, arrive) = (planned_open(plan, leaving), planned_open(plan, arriving));
     let fencing = planned_fencing(plan, leaving, &leave);
     let sequences = plan.choices.sequences.as_slice();
-    let barrier = BarrierPlan { run: "RUN", epoch: 1, way, fencing, sequences, token: "TOKEN", limit_ms: 0 };
+    let points = &points(plan, way, false);
+    let barrier = BarrierPlan { run: "RUN", epoch: 1, way, fencing, sequences, token: "TOKEN", points, limit_ms: 0 };
     apply.push((leaving.to_owned(), barrier.trial()));
-    let promote = trial_of_promote("RUN", 1, way, &planned_fencing(plan, arriving, &arrive));
+    let promote = trial_of_promote(plan, "RUN", 1, way, &planned_fencing(plan, arriving, &arrive));
     apply.push((arriving.to_owned(), promote));
     apply
 }
@@ -104,8 +106,9 @@ async fn try_out(
     let (leaving, arriving) = (pair.leaving(way), pair.arriving(way));
     let (here, there) = (fencing(cx, leaving, open)?, known_open(cx, state, arriving)?);
     let (run, epoch, token) = (cx.run.as_str(), cx.epoch, new_token());
-    let barrier = BarrierPlan { run, epoch, way, fencing: here, sequences, token: &token, limit_ms: 0 };
-    let promote = trial_of_promote(run, epoch, way, &fencing(cx, arriving, &there)?);
+    let points = &points(&cx.plan, way, false);
+    let barrier = BarrierPlan { run, epoch, way, fencing: here, sequences, token: &token, points, limit_ms: 0 };
+    let promote = trial_of_promote(&cx.plan, run, epoch, way, &fencing(cx, arriving, &there)?);
     let freeze = tried(cx, leaving, barrier.trial());
     try_join(freeze, tried(cx, arriving, promote)).await.map(drop)
 }
@@ -169,10 +172,11 @@ pub(in crate::engine) async fn prove(cx: &Context, heading: Heading) -> Result<(
 }
 
 /// What [`Promote`] does on the side that is arrived at, taken back.
-fn trial_of_promote(run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> String {
-    let (mine, points, lift) =
-        (setup::hold_epoch(run, epoch), stream::set_points(way.opposite(), true), fencing.lift());
-    format!("BEGIN;\n{mine}\n{points}{lift}ROLLBACK;\n")
+fn trial_of_promote(plan: &Plan, run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> String {
+    let (mine, points, lift) = (setup::hold_epoch(run, epoch), points(plan, way.opposite(), true), fencing.lift());
+    let shut =
+        Carrier::shut_by(plan, way).map_or_else(String::new, |carrier| carrier.shut_out() + &carrier.identities(true));
+    format!("BEGIN;\n{mine}\n{shut}{points}{lift}ROLLBACK;\n")
 }
 
 pub(in crate::engine) async fn tried(cx: &Context, side: &str, sql: String) -> Result<(), StepError> {
@@ -185,7 +189,7 @@ pub(in crate::engine) async fn tried(cx: &Context, side: &str, sql: String) -> R
 }
 
 /// Whether the stream of the other direction is needed, too: always on the way back.
-fn needs_other_stream(cx: &Context, way: Heading) -> bool {
+pub(in crate::engine) fn needs_other_stream(cx: &Context, way: Heading) -> bool {
     let keeps = |step: &Step| matches!(step, Step::Promote(Promote { keep_way_back: true, .. }));
     way == Heading::Back || cx.plan.steps.iter().any(|step| keeps(&step.step))
 }

@@ -103,7 +103,7 @@ fn stored(column: &str) -> (&str, bool) {
     (&column[..end], column.contains(" not null"))
 }
 
-fn replicate(cx: &Context) -> Option<&Replicate> {
+pub(in crate::engine) fn replicate(cx: &Context) -> Option<&Replicate> {
     cx.plan.steps.iter().find_map(|step| match &step.step {
         Step::Replicate(replicate) => Some(replicate),
         _ => None,
@@ -123,11 +123,11 @@ async fn names(session: &Session, sql: &str, heading: Heading) -> Result<BTreeSe
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-fn full((schema, table): &(String, String)) -> String {
+pub(in crate::engine) fn full((schema, table): &(String, String)) -> String {
     format!("{schema}.{table}")
 }
 
-fn listed(all: &[String]) -> String {
+pub(in crate::engine) fn listed(all: &[String]) -> String {
     let more = if all.len() > SHOWN { format!("; and {} more", all.len() - SHOWN) } else { String::new() };
     format!("{}{more}", all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; "))
 }

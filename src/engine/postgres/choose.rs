@@ -25,6 +25,7 @@ pub(in crate::engine) async fn choose(plan: &Plan, replicate: &Replicate) -> Res
         sequences: catalog::sequences(&source, &schemas).await?,
         schemas,
         mysql: None,
+        dms: None,
     })
 }
 

@@ -55,7 +55,14 @@ pub(super) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u
 /// Waits for the token, and makes what was applied durable. Where the stream's position can be asked, asking for it has
 /// flushed all up to the token. Else something of our own is committed with `synchronous_commit`: it lies behind what
 /// was applied in the write-ahead log, so that its flush takes all of it along.
-fn drain_sql(run: &str, epoch: u64, way: Heading, token: &str, origin: Option<(&str, &str)>, limit_ms: u64) -> String {
+pub(in crate::engine) fn drain_sql(
+    run: &str,
+    epoch: u64,
+    way: Heading,
+    token: &str,
+    origin: Option<(&str, &str)>,
+    limit_ms: u64,
+) -> String {
     let commit = if origin.is_some() { "off" } else { "local" };
     format!(
         "{}BEGIN;\nSET LOCAL synchronous_commit = {commit};\n{}\nCOMMIT;",

@@ -20,8 +20,9 @@ pub(super) fn describe(plan: &Plan, way: Heading, limit_ms: u64) -> (Lines, Line
     let open = planned_open(plan, leaving);
     let fencing = planned_fencing(plan, leaving, &open);
     let sequences = plan.choices.sequences.as_slice();
-    let undo = thaw_sql("RUN", 1, way, &fencing);
-    let barrier = BarrierPlan { run: "RUN", epoch: 1, way, fencing, sequences, token: "TOKEN", limit_ms };
+    let undo = thaw_sql(plan, "RUN", 1, way, &fencing);
+    let points = &points(plan, way, false);
+    let barrier = BarrierPlan { run: "RUN", epoch: 1, way, fencing, sequences, token: "TOKEN", points, limit_ms };
     (vec![(leaving.to_owned(), barrier.sql())], vec![(leaving.to_owned(), undo)])
 }
 
@@ -35,7 +36,8 @@ pub(super) async fn stop_writes(cx: &Context, state: &RunState, of: &Move, limit
     let token = new_token();
     let fencing = fencing(cx, leaving, &open)?;
     let (run, epoch, way) = (cx.run.as_str(), cx.epoch, of.way);
-    let plan = BarrierPlan { run, epoch, way, fencing, sequences: &sequences, token: &token, limit_ms };
+    let points = &points(&cx.plan, way, false);
+    let plan = BarrierPlan { run, epoch, way, fencing, sequences: &sequences, token: &token, points, limit_ms };
     Ok(json!(plan.run(&session).await?))
 }
 
@@ -44,7 +46,7 @@ pub(super) async fn thaw(cx: &Context, state: &RunState, of: &Move) -> Outcome<(
     let leaving = cx.pair()?.leaving(of.way);
     let open = known_open(cx, state, leaving)?;
     let session = cx.rig.postgres(leaving).await?;
-    let sql = thaw_sql(&cx.run, cx.epoch, of.way, &fencing(cx, leaving, &open)?);
+    let sql = thaw_sql(&cx.plan, &cx.run, cx.epoch, of.way, &fencing(cx, leaving, &open)?);
     if let Err(error) = session.batch("lift the fence", &sql).await {
         drop(session.batch("leave the transaction", "ROLLBACK").await);
         return Err(error.into());
@@ -63,8 +65,14 @@ pub(in crate::engine) fn fencing<'a>(cx: &'a Context, side: &str, open: &'a Open
 }
 
 /// The statements of the thaw: one transaction, so that no write can slip between the stream and the fence.
-fn thaw_sql(run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> String {
-    format!("BEGIN;\n{}\n{}{}COMMIT;", setup::hold_epoch(run, epoch), stream::set_points(way, true), fencing.lift())
+fn thaw_sql(plan: &Plan, run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> String {
+    format!("BEGIN;\n{}\n{}{}COMMIT;", setup::hold_epoch(run, epoch), points(plan, way, true), fencing.lift())
+}
+
+/// The statement that sets the points of a stream; none where something else than the servers carries the rows.
+pub(in crate::engine) fn points(plan: &Plan, heading: Heading, on: bool) -> String {
+    let native = plan.pair.as_ref().is_none_or(|pair| pair.is_native(heading));
+    if native { stream::set_points(heading, on) } else { String::new() }
 }
 
 /// What a side was like before it was fenced: from the arming of the window for the side that takes writes, from

@@ -37,7 +37,7 @@ fn token_and_clock(table: &str) -> String {
     )
 }
 
-pub(super) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
+pub(in crate::engine) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
     let (publisher, subscriber) = (flow.publisher(), flow.subscriber());
     let lines = vec![format!("{subscriber}: {SUBSCRIBER}"), format!("{publisher}: {PUBLISHER}")];
     lines.into_iter().chain(describe_age(gate, flow)).collect()
@@ -55,7 +55,11 @@ pub(in crate::engine) fn describe_age(gate: &ReplicationLag, flow: Flow<'_>) -> 
     ]
 }
 
-pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &GateContext<'_>) -> Result<Lag> {
+pub(in crate::engine) async fn measure(
+    gate: &ReplicationLag,
+    flow: Flow<'_>,
+    context: &GateContext<'_>,
+) -> Result<Lag> {
     let stream = flow.stream();
     let follows = async |session: &Session| subscriber(session, stream).await;
     if let Some(seen) = context.sessions.postgres.ask(context.world, flow.subscriber(), follows).await? {
@@ -63,7 +67,7 @@ pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &Gat
     }
     let sends = async |session: &Session| publisher(session, stream).await;
     let bytes = match context.sessions.postgres.ask(context.world, flow.publisher(), sends).await? {
-        Ok(bytes) => bytes,
+        Ok(bytes) => Some(bytes),
         Err(why) => return Ok(Lag::Nothing(why)),
     };
     if gate.max_age.is_none() {

@@ -2,6 +2,7 @@
 
 pub(super) mod arm;
 pub(super) mod carried;
+pub(super) mod carrier;
 pub(super) mod choose;
 pub(super) mod drain;
 mod finalize;

@@ -23,10 +23,10 @@ use crate::systems::postgres::schema_copy::{self, ApplyOptions, DumpOptions, Sta
 use crate::systems::postgres::{Session, dial, ident, literal, setup, stream};
 
 /// The step with what only PostgreSQL knows of it.
-pub(super) struct Replication<'a>(pub(super) &'a Replicate);
+pub(in crate::engine) struct Replication<'a>(pub(in crate::engine) &'a Replicate);
 
 impl Replication<'_> {
-    pub(super) fn describe(&self, plan: &Plan) -> Description {
+    pub(in crate::engine) fn describe(&self, plan: &Plan) -> Description {
         let (source, target) = (self.0.from.clone(), self.0.to.clone());
         let tables = &plan.choices.tables;
         let (target_open, connection) = (planned_open(plan, &target), "CONNECTION STRING, password not shown");
@@ -107,7 +107,7 @@ impl Replication<'_> {
         Ok(json!({ "tables": cx.plan.choices.tables.len(), "seconds": began.elapsed().as_secs_f64() }))
     }
 
-    pub(super) async fn undo(&self, cx: &Context, state: &RunState) -> Outcome {
+    pub(in crate::engine) async fn undo(&self, cx: &Context, state: &RunState) -> Outcome {
         let (source, target) = tokio::try_join!(cx.rig.postgres(&self.0.from), cx.rig.postgres(&self.0.to))?;
         let (here, there) = tokio::try_join!(setup::owner(&source), setup::owner(&target))?;
         if let Some(other) = here.iter().chain(&there).find(|owner| **owner != cx.run) {
@@ -137,7 +137,7 @@ impl Replication<'_> {
 
 impl Replication<'_> {
     /// The schema is dumped once: a second dump, after a crash, could see another one.
-    async fn dump(
+    pub(in crate::engine) async fn dump(
         &self,
         cx: &Context,
         state: &RunState,
@@ -157,7 +157,7 @@ impl Replication<'_> {
         Ok(Some(script))
     }
 
-    async fn schema_stage(
+    pub(in crate::engine) async fn schema_stage(
         &self,
         cx: &Context,
         of: &Move,
@@ -178,7 +178,13 @@ impl Replication<'_> {
     }
 
     /// Nobody but the stream writes on the target before the switch. What it was like is remembered first.
-    async fn fence_target(&self, cx: &Context, state: &RunState, of: &Move, target: &Session) -> Result<(), StepError> {
+    pub(in crate::engine) async fn fence_target(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        target: &Session,
+    ) -> Result<(), StepError> {
         let key = format!("open_{}", self.0.to);
         let open = match remembered::<Open>(state, "replicate", &key) {
             Some(open) => open,
@@ -203,7 +209,12 @@ impl Replication<'_> {
         Ok(())
     }
 
-    async fn publications(&self, cx: &Context, publisher: &Session, heading: Heading) -> Result<(), StepError> {
+    pub(in crate::engine) async fn publications(
+        &self,
+        cx: &Context,
+        publisher: &Session,
+        heading: Heading,
+    ) -> Result<(), StepError> {
         let statements = stream::create_publications(heading, &cx.plan.choices.tables, heading == Heading::Forth);
         for (name, sql) in [stream::token_publication(heading), heading.stream()].into_iter().zip(statements) {
             let held = setup::hold_epoch(&cx.run, cx.epoch);
@@ -222,7 +233,7 @@ impl Replication<'_> {
     }
 
     /// Creates a subscription, if it isn't there. The subscriber's server dials the publisher's: this proves that it can.
-    async fn subscribe(
+    pub(in crate::engine) async fn subscribe(
         &self,
         cx: &Context,
         subscriber: &Session,
@@ -303,7 +314,11 @@ async fn pause_apply(target: &Session, pause: bool) -> Result<(), StepError> {
 }
 
 /// Waits until the apply worker of a stream runs.
-async fn await_worker(cx: &Context, subscriber: &Session, heading: Heading) -> Result<(), StepError> {
+pub(in crate::engine) async fn await_worker(
+    cx: &Context,
+    subscriber: &Session,
+    heading: Heading,
+) -> Result<(), StepError> {
     let began = clock::monotonic();
     while !stream::subscription(subscriber, heading).await?.is_some_and(|found| found.working) {
         if began.elapsed() > Duration::from_secs(60) {
@@ -336,7 +351,7 @@ fn regclasses(tables: &[(String, String)]) -> String {
     format!("ARRAY[{}]::text[]", names.join(","))
 }
 
-async fn table_bytes(session: &Session, tables: &[(String, String)]) -> Result<i64, StepError> {
+pub(in crate::engine) async fn table_bytes(session: &Session, tables: &[(String, String)]) -> Result<i64, StepError> {
     let sql = format!(
         "SELECT coalesce(sum(pg_table_size(to_regclass(name))), 0)::bigint FROM unnest({}) name",
         regclasses(tables)

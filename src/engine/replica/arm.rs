@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::postgres::arm as between;
 use super::super::postgres::carried;
-use super::super::postgres::freeze::fencing;
+use super::super::postgres::freeze::{fencing, points};
 use super::promotion::Promotion;
 use super::replicate::{is_standby, prove, try_way_back};
 use crate::engine::Outcome;
@@ -47,7 +47,8 @@ pub(super) async fn arm(cx: &Context, of: &Move) -> Outcome<()> {
     cx.note(of, json!({ format!("open_{}", pair.target): open }), Durability::Ordered)?;
     let (run, epoch, token, way) = (cx.run.as_str(), cx.epoch, new_token(), Heading::Forth);
     let fencing = fencing(cx, &pair.source, &open)?;
-    let barrier = BarrierPlan { run, epoch, way, fencing, sequences: &sequences, token: &token, limit_ms: 0 };
+    let points = &points(&cx.plan, way, false);
+    let barrier = BarrierPlan { run, epoch, way, fencing, sequences: &sequences, token: &token, points, limit_ms: 0 };
     between::tried(cx, &pair.source, barrier.trial()).await?;
     Promotion::of(&cx.plan).remember(cx, of).await
 }

@@ -1,6 +1,6 @@
 //! What the plan shows of a physical replica.
 
-use super::super::postgres::freeze::{planned_fencing, planned_open};
+use super::super::postgres::freeze::{planned_fencing, planned_open, points};
 use super::finalize::drop_publications;
 use super::promotion::{PATIENCE, Promotion};
 use crate::engine::postgres::{Postgres, arm};
@@ -61,7 +61,8 @@ pub(super) fn arm(plan: &Plan, way: Heading) -> Lines {
     let open = planned_open(plan, &pair.source);
     let fencing = planned_fencing(plan, &pair.source, &open);
     let sequences = plan.choices.sequences.as_slice();
-    let barrier = BarrierPlan { run: "RUN", epoch: 1, way, fencing, sequences, token: "TOKEN", limit_ms: 0 };
+    let points = &points(plan, way, false);
+    let barrier = BarrierPlan { run: "RUN", epoch: 1, way, fencing, sequences, token: "TOKEN", points, limit_ms: 0 };
     apply.push((pair.source.clone(), barrier.trial()));
     apply
 }

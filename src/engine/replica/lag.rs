@@ -29,10 +29,10 @@ pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &Gat
     let ahead = async |session: &Session| session.value::<f64>("read its position", AHEAD, &[&replayed]).await;
     let bytes = context.sessions.postgres.ask(context.world, flow.publisher(), ahead).await?.max(0.0);
     if gate.max_age.is_none() {
-        return Ok(Lag::Known { bytes, age: None });
+        return Ok(Lag::Known { bytes: Some(bytes), age: None });
     }
     Ok(match age(flow, context).await? {
-        Ok(age) => Lag::Known { bytes, age: Some(age) },
+        Ok(age) => Lag::Known { bytes: Some(bytes), age: Some(age) },
         Err(why) => Lag::Nothing(why),
     })
 }

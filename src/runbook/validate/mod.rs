@@ -4,6 +4,7 @@
 //! poisoned place, or that may follow from one, are not told.
 
 mod aws;
+mod dms;
 mod endpoints;
 mod names;
 mod order;
@@ -22,6 +23,7 @@ pub(super) fn validate(runbook: &Runbook, source: &Source, places: &Places, pois
     aws::check(&mut check);
     names::check(&mut check);
     values::check(&mut check);
+    dms::check(&mut check);
     endpoints::values(&mut check);
     rds::values(&mut check);
     if !check.is_poisoned_below("/steps") {

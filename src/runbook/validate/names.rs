@@ -77,6 +77,7 @@ fn systems_of_gates(check: &mut Check<'_>) {
             Gate::ReplicationLag(_)
             | Gate::Http(_)
             | Gate::Prometheus(_)
+            | Gate::DmsValidation(_)
             | Gate::Alarm(_)
             | Gate::TimeWindow(_)
             | Gate::Command(_)

@@ -175,7 +175,7 @@ const POSTGRES: Shape = (
 const MYSQL: Shape =
     (["mysql", "mariadb"], "write `mysql://user@host:3306/schema`, or a reference such as `${env:SOURCE_URL}`");
 
-fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: bool) {
+pub(super) fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_database: bool) {
     server_url(check, path, text, POSTGRES, needs_database);
 }
 
@@ -238,6 +238,7 @@ fn of_gate(check: &mut Check<'_>, path: &str, gate: &Gate) {
         Gate::TimeWindow(gate) => time_window(check, path, gate),
         Gate::Command(gate) => command_line(check, &format!("{path}/run"), &gate.run),
         Gate::Sql(_)
+        | Gate::DmsValidation(_)
         | Gate::TargetHealth(_)
         | Gate::TrafficShare(_)
         | Gate::LongTransactions(_)

@@ -9,6 +9,8 @@ use serde_json::Value;
 pub enum Service {
     /// CloudWatch.
     Cloudwatch,
+    /// Database Migration Service.
+    Dms,
     /// Elastic Container Service.
     Ecs,
     /// Application Load Balancers.
@@ -35,6 +37,7 @@ impl Service {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cloudwatch => "cloudwatch",
+            Self::Dms => "dms",
             Self::Ecs => "ecs",
             Self::Elbv2 => "elbv2",
             Self::Iam => "iam",

@@ -158,6 +158,8 @@ macro_rules! clients {
 clients! {
     /// CloudWatch.
     cloudwatch: aws_sdk_cloudwatch;
+    /// Database Migration Service.
+    dms: aws_sdk_databasemigration;
     /// Elastic Container Service.
     ecs: aws_sdk_ecs;
     /// Application Load Balancers.

@@ -10,6 +10,7 @@ pub mod calls;
 mod client;
 pub mod cloud_map;
 pub mod cloudwatch;
+pub mod dms;
 pub mod ecs;
 mod error;
 pub mod parameters;

@@ -48,6 +48,8 @@ pub struct BarrierPlan<'a> {
     pub sequences: &'a [(String, String)],
     /// What must come through the stream.
     pub token: &'a str,
+    /// The statement that sets the stream's points to nothing; empty where it has none.
+    pub points: &'a str,
     /// Longest wait for sessions to end, in milliseconds.
     pub limit_ms: u64,
 }
@@ -59,7 +61,7 @@ impl BarrierPlan<'_> {
         let mine = setup::hold_epoch(self.run, self.epoch);
         let (close, expel) = (self.fencing.close(), self.fencing.expel(self.limit_ms));
         let (checked, token) = (Fencing::nothing_in_flight(), stream::write_token(self.way, self.run, self.token));
-        let (points, sequences) = (stream::set_points(self.way, false), read_sequences(self.sequences));
+        let (points, sequences) = (self.points, read_sequences(self.sequences));
         // The second commit flushes the first one too.
         format!(
             "BEGIN;\n{mine}\nSET LOCAL synchronous_commit = off;\n{close}COMMIT;\n{expel}\
@@ -74,8 +76,7 @@ impl BarrierPlan<'_> {
     pub fn trial(&self) -> String {
         let (mine, close) = (setup::hold_epoch(self.run, self.epoch), self.fencing.close());
         let (clients, sequences) = (self.fencing.clients(), read_sequences(self.sequences));
-        let (token, points) =
-            (stream::write_token(self.way, self.run, self.token), stream::set_points(self.way, false));
+        let (token, points) = (stream::write_token(self.way, self.run, self.token), self.points);
         format!(
             "BEGIN;\n{mine}\n{close}SELECT count(*) FROM pg_stat_activity WHERE {clients};\n\
              SELECT count(*) FROM pg_prepared_xacts;\n{sequences}{token}{points}ROLLBACK;\n"

@@ -4,7 +4,7 @@
 //! pointsman ─► proxy ─┬─► moto: elasticloadbalancing, ecs, rds         visitors ─► HAProxy node(s) ─► old | new
 //!              faults │                                                              ▲ weights, later by a delay
 //!              counts ├─► MiniStack: all other services                              └── moto
-//!                     └─► overlays: health of targets, rollouts and tasks of ECS, instances of RDS
+//!                     └─► overlays: health of targets, rollouts and tasks of ECS, instances of RDS, DMS
 //! ```
 //!
 //! # How to write a test with it
@@ -40,6 +40,7 @@ mod alb;
 mod behind_a_window;
 mod book;
 mod cloudwatch;
+mod dms;
 mod endpoints;
 mod failover;
 mod harness;

@@ -200,6 +200,11 @@ impl<K: Staged> Scene<K> {
         std::fs::write(&self.runbook, format!("{head}{lines}")).unwrap();
     }
 
+    /// What is there now is what a rollback must leave: for a test that has prepared more than the sandbox does.
+    pub async fn settle(&mut self) {
+        self.pristine = footprint(&self.sandbox).await;
+    }
+
     /// Adds to the program's environment.
     pub fn add_env(&mut self, more: impl IntoIterator<Item = (String, String)>) {
         self.env.extend(more);

@@ -52,6 +52,7 @@ pub fn plan_as_written(file: &str, text: &str) -> Plan {
         sequences: vec![public("orders_id_seq")],
         schemas: vec!["public".into()],
         mysql: None,
+        dms: None,
     };
     let moves = loaded.runbook.steps.iter().any(|step| step.kind() == "replicate");
     assemble(&loaded, file, if moves { choices } else { Choices::default() })

@@ -1,0 +1,117 @@
+//! Replication through DMS: everything that it needs is said once, and nothing that it can't do is asked for.
+
+use super::Check;
+use super::values::database_url;
+use crate::runbook::model::{Dms, DmsLogin, DmsTask, Fence, Gate, Means, Replicate, Step, System};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    for (name, system) in &check.runbook.systems {
+        if let System::Dms(system) = system {
+            instance(check, &format!("/systems/{name}/dms"), system);
+        }
+    }
+    let mut through = None;
+    for (path, step) in check.steps() {
+        match step {
+            Step::Replicate(step) => {
+                replicate(check, &path, step);
+                through = through.or(step.dms.as_deref().filter(|_| step.through == Means::Dms));
+            }
+            Step::Freeze(step) if through.is_some() && step.fence == Fence::Database => {
+                let message = "DMS logs in while the fence stands, and a connection limit of 0 leaves nobody in";
+                check.error(&format!("{path}/fence"), "wrong-fence", message, "write `fence: roles`, or leave it out");
+            }
+            _ => {}
+        }
+    }
+    gates(check, through);
+}
+
+fn instance(check: &mut Check<'_>, path: &str, system: &Dms) {
+    if system.instance.is_some() == system.create.is_some() && !check.is_poisoned_below(path) {
+        let message = "either `instance` or `create` says which replication instance it is";
+        let remedy = "write `instance: IDENTIFIER`, or `create: { class: dms.c6i.large }`";
+        check.error(&format!("{path}#"), "no-instance", message, remedy);
+    }
+    if system.create.as_ref().is_some_and(|create| create.storage.0 < 5 << 30) {
+        let path = format!("{path}/create/storage");
+        check.error(&path, "bad-value", "DMS makes no instance with so little storage", "write 5GiB at least");
+    }
+}
+
+fn replicate(check: &mut Check<'_>, path: &str, step: &Replicate) {
+    let task = match (step.through, &step.dms) {
+        (Means::Dms, Some(task)) => task,
+        (Means::Dms, None) => {
+            let remedy = "add `dms: { instance: …, source: { role: …, url: … }, target: { role: …, url: … } }`";
+            return check.error(
+                &format!("{path}/through"),
+                "no-task",
+                "nothing says what the task of DMS is told",
+                remedy,
+            );
+        }
+        (_, Some(_)) => {
+            let remedy = "add `through: dms`, or remove it";
+            return check.error(
+                &format!("{path}/dms"),
+                "unused-task",
+                "a task of DMS is described, but not used",
+                remedy,
+            );
+        }
+        _ => return,
+    };
+    for (key, name) in [("from", &step.from), ("to", &step.to)] {
+        let kind = check.runbook.systems.get(name).map(System::kind);
+        if kind.is_some_and(|kind| kind != "postgres") {
+            let message = format!("`{name}` is a {}: through DMS only PostgreSQL is moved", kind.unwrap_or_default());
+            check.error(&format!("{path}/{key}"), "wrong-system", &message, "leave out `through`");
+        }
+    }
+    of_task(check, &format!("{path}/dms"), task);
+}
+
+fn of_task(check: &mut Check<'_>, path: &str, task: &DmsTask) {
+    check.system(&format!("{path}/instance"), &task.instance, "dms");
+    for (key, login) in [("source", &task.source), ("target", &task.target)] {
+        of_login(check, &format!("{path}/{key}"), login);
+    }
+}
+
+fn of_login(check: &mut Check<'_>, path: &str, login: &DmsLogin) {
+    if login.role.trim().is_empty() {
+        check.error(&format!("{path}/role"), "bad-value", "the role has no name", "write the login role of DMS");
+    }
+    if let Some(url) = &login.url {
+        database_url(check, &format!("{path}/url"), url, false);
+    }
+    let by_secret = login.secret.is_some() && login.access_role.is_some();
+    let half = login.secret.is_some() != login.access_role.is_some();
+    if (half || by_secret == login.url.is_some()) && !check.is_poisoned_below(path) {
+        let message = "nothing says how DMS logs in, or two things do";
+        check.error(&format!("{path}#"), "no-login", message, "write `url:`, or `secret:` with `access-role:`");
+    }
+}
+
+fn gates(check: &mut Check<'_>, task: Option<&DmsTask>) {
+    let runbook = check.runbook;
+    for (name, gate) in &runbook.gates {
+        let path = format!("/gates/{name}/{}", gate.kind());
+        match (gate, task) {
+            (Gate::ReplicationLag(gate), Some(_)) if gate.max.is_some() => {
+                let message = "DMS does not say how many bytes it is behind";
+                check.error(&format!("{path}/max"), "no-bytes", message, "write `max-age: 10s` instead");
+            }
+            (Gate::DmsValidation(_), Some(task)) if !task.validation => {
+                let message = "the task does not validate";
+                check.error(&path, "no-validation", message, "remove `validation: false` of the step `replicate`");
+            }
+            (Gate::DmsValidation(_), None) if !check.is_poisoned_below("/steps") => {
+                let message = "nothing is replicated through DMS";
+                check.error(&path, "no-task", message, "remove the gate, or add `through: dms` to `replicate`");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Changing what DMS has: one function a call. None is sent twice when its answer was lost; the caller looks.
+
+use aws_sdk_databasemigration::types as sdk;
+
+use crate::runbook::model::{DmsInstance, DmsTls};
+use crate::secret::Secret;
+use crate::systems::Result;
+use crate::systems::aws::{Aws, Service};
+
+/// Key of the tag that everything of ours has; its value is the run.
+pub const TAG: &str = "pointsman:run";
+
+fn tag(run: &str) -> sdk::Tag {
+    sdk::Tag::builder().key(TAG).value(run).build()
+}
+
+/// A replication instance to be made.
+#[derive(Clone, Debug)]
+pub struct NewInstance<'a> {
+    /// Its identifier.
+    pub identifier: &'a str,
+    /// What the runbook says of it.
+    pub spec: &'a DmsInstance,
+    /// The run that makes it.
+    pub run: &'a str,
+}
+
+/// Makes a replication instance.
+pub async fn create_instance(aws: &Aws, new: &NewInstance<'_>) -> Result<()> {
+    let spec = new.spec;
+    let ask = || {
+        let call = aws.dms().create_replication_instance().replication_instance_identifier(new.identifier);
+        let call = call.replication_instance_class(&spec.class).allocated_storage(gibibytes(spec));
+        let call = call.set_replication_subnet_group_identifier(spec.subnet_group.clone());
+        let groups = (!spec.security_groups.is_empty()).then(|| spec.security_groups.clone());
+        let call = call.set_vpc_security_group_ids(groups).set_engine_version(spec.engine_version.clone());
+        call.multi_az(spec.multi_az)
+            .publicly_accessible(false)
+            .auto_minor_version_upgrade(false)
+            .tags(tag(new.run))
+            .send()
+    };
+    let what = format!("make the replication instance {}", new.identifier);
+    aws.write(Service::Dms, &what, ask).await.map(drop)
+}
+
+/// Its storage as DMS wants it.
+#[must_use]
+pub fn gibibytes(spec: &DmsInstance) -> i32 {
+    i32::try_from(spec.storage.0 >> 30).unwrap_or(i32::MAX)
+}
+
+/// Deletes a replication instance.
+pub async fn delete_instance(aws: &Aws, arn: &str) -> Result<()> {
+    let ask = || aws.dms().delete_replication_instance().replication_instance_arn(arn).send();
+    aws.write(Service::Dms, "delete the replication instance", ask).await.map(drop)
+}
+
+/// How DMS comes to a login.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// It is told.
+    Told {
+        /// The role.
+        user: String,
+        /// Its password.
+        password: Secret,
+        /// Host as DMS dials it.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// It reads a secret.
+    Secret {
+        /// The secret's ARN.
+        secret: String,
+        /// The role with which it reads it.
+        role: String,
+    },
+}
+
+/// An endpoint to be made.
+#[derive(Clone, Debug)]
+pub struct NewEndpoint<'a> {
+    /// Its identifier.
+    pub identifier: &'a str,
+    /// Whether it is the source's.
+    pub source: bool,
+    /// What DMS calls the kind of server.
+    pub engine: &'a str,
+    /// The database.
+    pub database: &'a str,
+    /// Whether DMS insists on TLS.
+    pub tls: DmsTls,
+    /// How DMS logs in.
+    pub credentials: Credentials,
+    /// The run that makes it.
+    pub run: &'a str,
+}
+
+/// Words about a source: numbers without a precision keep all of their digits, and DMS leaves no trigger behind.
+pub const SOURCE_ATTRIBUTES: &str = "MapUnboundedNumericAsString=true";
+/// What DMS says first on the target: its rows fire no triggers, nor foreign keys.
+pub const TARGET_SCRIPT: &str = "SET session_replication_role='replica'";
+
+/// Makes an endpoint.
+pub async fn create_endpoint(aws: &Aws, new: &NewEndpoint<'_>) -> Result<()> {
+    let mut settings = sdk::PostgreSqlSettings::builder();
+    if new.source {
+        settings = settings.capture_ddls(false).heartbeat_enable(false).fail_tasks_on_lob_truncation(true);
+    } else {
+        settings = settings.after_connect_script(TARGET_SCRIPT);
+    }
+    if let Credentials::Secret { secret, role } = &new.credentials {
+        settings = settings.secrets_manager_secret_id(secret).secrets_manager_access_role_arn(role);
+    }
+    let kind =
+        if new.source { sdk::ReplicationEndpointTypeValue::Source } else { sdk::ReplicationEndpointTypeValue::Target };
+    let tls = if new.tls == DmsTls::None { sdk::DmsSslModeValue::None } else { sdk::DmsSslModeValue::Require };
+    let ask = || {
+        let call = aws.dms().create_endpoint().endpoint_identifier(new.identifier).endpoint_type(kind.clone());
+        let call = call.engine_name(new.engine).database_name(new.database).ssl_mode(tls.clone()).tags(tag(new.run));
+        let call = call.postgre_sql_settings(settings.clone().build());
+        let call = call.set_extra_connection_attributes(new.source.then(|| SOURCE_ATTRIBUTES.to_owned()));
+        match &new.credentials {
+            Credentials::Told { user, password, host, port } => {
+                let call = call.username(user).password(password.expose()).server_name(host);
+                call.port(i32::from(*port)).send()
+            }
+            Credentials::Secret { .. } => call.send(),
+        }
+    };
+    aws.write(Service::Dms, &format!("make the endpoint {}", new.identifier), ask).await.map(drop)
+}
+
+/// Deletes an endpoint.
+pub async fn delete_endpoint(aws: &Aws, arn: &str) -> Result<()> {
+    let ask = || aws.dms().delete_endpoint().endpoint_arn(arn).send();
+    aws.write(Service::Dms, "delete the endpoint", ask).await.map(drop)
+}
+
+/// Asks for a test of a connection.
+pub async fn test(aws: &Aws, instance: &str, endpoint: &str) -> Result<()> {
+    let ask = || aws.dms().test_connection().replication_instance_arn(instance).endpoint_arn(endpoint).send();
+    aws.write(Service::Dms, "test the connection", ask).await.map(drop)
+}
+
+/// A task to be made.
+#[derive(Clone, Debug)]
+pub struct NewTask<'a> {
+    /// Its identifier.
+    pub identifier: &'a str,
+    /// ARN of the replication instance.
+    pub instance: &'a str,
+    /// ARN of the source's endpoint.
+    pub source: &'a str,
+    /// ARN of the target's.
+    pub target: &'a str,
+    /// The tables, as JSON.
+    pub mappings: &'a str,
+    /// The settings, as JSON.
+    pub settings: &'a str,
+    /// The run that makes it.
+    pub run: &'a str,
+}
+
+/// Makes a task; it does not start.
+pub async fn create_task(aws: &Aws, new: &NewTask<'_>) -> Result<()> {
+    let ask = || {
+        let call = aws.dms().create_replication_task().replication_task_identifier(new.identifier);
+        let call = call.replication_instance_arn(new.instance).migration_type(sdk::MigrationTypeValue::FullLoadAndCdc);
+        let call = call.source_endpoint_arn(new.source).target_endpoint_arn(new.target);
+        call.table_mappings(new.mappings).replication_task_settings(new.settings).tags(tag(new.run)).send()
+    };
+    aws.write(Service::Dms, &format!("make the task {}", new.identifier), ask).await.map(drop)
+}
+
+/// How a task starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// For the first time.
+    New,
+    /// Where it stopped.
+    Resume,
+}
+
+impl Start {
+    /// DMS's word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::New => "start-replication",
+            Self::Resume => "resume-processing",
+        }
+    }
+}
+
+/// Starts a task.
+pub async fn start(aws: &Aws, arn: &str, how: Start) -> Result<()> {
+    let kind = sdk::StartReplicationTaskTypeValue::from(how.word());
+    let ask = || {
+        let call = aws.dms().start_replication_task().replication_task_arn(arn);
+        call.start_replication_task_type(kind.clone()).send()
+    };
+    aws.write(Service::Dms, &format!("start the task ({})", how.word()), ask).await.map(drop)
+}
+
+/// Stops a task.
+pub async fn stop(aws: &Aws, arn: &str) -> Result<()> {
+    let ask = || aws.dms().stop_replication_task().replication_task_arn(arn).send();
+    aws.write(Service::Dms, "stop the task", ask).await.map(drop)
+}
+
+/// Deletes a task.
+pub async fn delete_task(aws: &Aws, arn: &str) -> Result<()> {
+    let ask = || aws.dms().delete_replication_task().replication_task_arn(arn).send();
+    aws.write(Service::Dms, "delete the task", ask).await.map(drop)
+}

@@ -1,0 +1,244 @@
+//! Whole cutovers of PostgreSQL through DMS, under load. The control plane is an overlay, which is our belief about AWS;
+//! the rows are carried for real, by `test_decoding` and with DMS's own logins, so that a fence, a right that is missing, a
+//! circle or a token that comes too early shows.
+
+use pointsman::{
+    executor::state::Side as Writer,
+    journal::{Event, Outcome, halt},
+    sandbox::{Role, aws::Cloud, history::Side},
+};
+
+use super::{
+    overlay::dms::Dms,
+    proxy::{Fault, Proxy, at},
+};
+use crate::cutover::support::{KILLED, Load, Scene, ended, summary};
+
+/// Transactions a second.
+const RATE: f64 = 150.0;
+const PASSWORD: &str = "dms-has-a-word";
+
+const REPLICATE: &str = "replicate: { from: source, to: target, through: dms, timeout: 3m, dms: { instance: carrier, \
+     source: { role: dms, url: \"${env:DMS_SOURCE_URL}\", tls: none }, \
+     target: { role: dms, url: \"${env:DMS_TARGET_URL}\", tls: none } } }";
+const WINDOW: &str = "window: { budget: 20s, gates: [lag], steps: [{ freeze: { database: source, through: [pool] } }, \
+     drain: {}, sequences: {}, { promote: { keep-way-back: true } }, { switch: { endpoints: [pool] } }] }";
+
+struct Stage {
+    scene: Scene,
+    dms: Dms,
+    proxy: Proxy,
+    _cloud: Cloud,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        Self::with(Dms::with_instance("orders-dms"), "instance: orders-dms").await
+    }
+
+    async fn with(dms: Dms, instance: &str) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let mut scene = Scene::new().await;
+        let cloud = Cloud::start(scene.sandbox.folder()).await.unwrap();
+        let proxy = Proxy::start(cloud.moto(), cloud.ministack()).await;
+        proxy.overlay(std::sync::Arc::new(dms.clone()));
+        scene.add_env(Cloud::env_through(&proxy.url()));
+        let (source, target) = (&scene.sandbox.source, &scene.sandbox.target);
+        let (here, there) =
+            (source.connect(Role::Superuser).await.unwrap(), target.connect(Role::Superuser).await.unwrap());
+        let role = format!("CREATE ROLE dms LOGIN REPLICATION PASSWORD '{PASSWORD}'");
+        here.batch_execute(&format!("{role}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO dms")).await.unwrap();
+        there.batch_execute(&format!("{role}; GRANT SET ON PARAMETER session_replication_role TO dms")).await.unwrap();
+        let url = |port: u16| format!("postgres://dms:{PASSWORD}@127.0.0.1:{port}/shop");
+        let urls = [("DMS_SOURCE_URL", url(source.port())), ("DMS_TARGET_URL", url(target.port()))];
+        scene.add_env(urls.map(|(name, url)| (name.to_owned(), url)));
+        scene.settle().await;
+        let stage = Self { scene, dms, proxy, _cloud: cloud };
+        stage.write(instance, &[REPLICATE, "wait: { gates: [lag], timeout: 1m }", WINDOW, "verify: { timeout: 2m }"]);
+        stage
+    }
+
+    fn write(&self, instance: &str, steps: &[&str]) {
+        let all: Vec<&str> =
+            ["preflight: { accept: [dms-not-carried] }"].into_iter().chain(steps.iter().copied()).collect();
+        self.scene.write(&all);
+        let text = std::fs::read_to_string(&self.scene.runbook).unwrap();
+        let text = text.replacen("systems:\n", &format!("systems:\n  carrier: {{ dms: {{ {instance} }} }}\n"), 1);
+        let text = text.replace("max: 1MiB", "max-age: 10s");
+        std::fs::write(&self.scene.runbook, text).unwrap();
+    }
+
+    async fn load(&self) -> Load {
+        let load = self.scene.load(RATE);
+        load.flows().await;
+        load
+    }
+
+    /// Back on the source, nothing is left anywhere, and no write was lost.
+    async fn all_is_as_before(&self, load: Load, when: &str) {
+        load.flows().await;
+        assert_eq!(self.scene.state().writer, Writer::Source, "{when}\n{}", self.scene.story());
+        self.scene.assert_undone(when).await;
+        assert_eq!(self.dms.there(), ["orders-dms"], "{when}");
+        let mut seen = load.stop().await;
+        let switches = self.scene.entries().iter().filter(|entry| matches!(entry.event, Event::Passed { .. })).count();
+        self.scene.audit(&mut seen, Side::Source, switches).await;
+    }
+
+    fn held(&self) -> String {
+        self.scene.state().hold.unwrap_or_default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forward_through_dms_under_load_and_back() {
+    let stage = Stage::new().await;
+    let load = stage.load().await;
+    let plan = stage.scene.must(0, &["plan", stage.scene.runbook.to_str().unwrap()]).await;
+    for words in ["CreateReplicationTask", "DO_NOTHING", "token_forward", "ALTER ROLE \"dms\" NOLOGIN", "remove-column"]
+    {
+        assert!(plan.says(words), "the plan does not say {words}: {}", plan.out);
+    }
+    assert!(stage.proxy.writes().is_empty(), "a plan changes nothing: {:?}", stage.proxy.names());
+    stage.scene.run(0).await;
+    load.flows().await;
+    assert_eq!(stage.scene.state().writer, Writer::Target);
+    assert!(stage.dms.applied() > 0, "nothing came through DMS behind the load\n{}", stage.scene.story());
+    let task = stage.dms.there().into_iter().find(|name| name.ends_with("-task"));
+    assert_eq!(task, None, "behind the switch the task is gone");
+    let source = stage.scene.sandbox.source.connect(Role::Superuser).await.unwrap();
+    let slots = source.query("SELECT slot_name::text FROM pg_replication_slots", &[]).await.unwrap();
+    assert!(
+        slots.iter().all(|row| !row.get::<_, String>(0).starts_with("dms")),
+        "its slot would keep the log for ever"
+    );
+
+    stage.scene.must(5, &["rollback", "--output", "json"]).await;
+    stage.all_is_as_before(load, "after a rollback").await;
+    let journal = std::fs::read(stage.scene.journal.path()).unwrap();
+    let wal = std::fs::read(stage.scene.journal.path().with_extension("db-wal")).unwrap_or_default();
+    let holds = |bytes: &[u8]| bytes.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes());
+    assert!(!holds(&journal) && !holds(&wal), "a password is in the journal");
+}
+
+/// The very end, with an instance of the run's own: nothing is left in DMS.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_finalize_nothing_is_left_in_dms() {
+    let create = "create: { class: dms.t3.medium, storage: 20GiB, subnet-group: orders }";
+    let stage = Stage::with(Dms::default(), create).await;
+    let end = [r#"approve: { message: "Drop the way back?" }"#, "finalize"];
+    let steps = [REPLICATE, "wait: { gates: [lag], timeout: 1m }", WINDOW, "verify: { timeout: 2m }", end[0], end[1]];
+    stage.write(create, &steps);
+    let run = tokio::spawn(ended(stage.scene.command(&stage.scene.run_words()).spawn().unwrap()));
+    stage.scene.until("it asks", |event| matches!(event, Event::Intent { of, .. } if of.step == "approve")).await;
+    assert_eq!(stage.dms.there().len(), 3, "instance and endpoints: {:?}", stage.dms.there());
+    stage.scene.must(0, &["approve"]).await;
+    let run = run.await.unwrap();
+    assert_eq!(run.code, 0, "{run:?}\n{}", stage.scene.story());
+    assert_eq!(stage.dms.there(), Vec::<String>::new(), "{}", stage.scene.story());
+    let target = stage.scene.sandbox.target.connect(Role::Superuser).await.unwrap();
+    let logs_in = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'dms'";
+    assert!(!target.query_one(logs_in, &[]).await.unwrap().get::<_, bool>(0), "its login stays away");
+    let always =
+        "SELECT attidentity::text FROM pg_attribute WHERE attrelid = 'order_history'::regclass AND attname = 'id'";
+    assert_eq!(target.query_one(always, &[]).await.unwrap().get::<_, String>(0), "a");
+}
+
+/// Replies that are lost, and calls that are too many: whatever DMS did is seen, and nothing is started twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_is_lost_is_settled_by_looking() {
+    let stage = Stage::new().await;
+    for action in
+        ["CreateEndpoint", "TestConnection", "CreateReplicationTask", "StopReplicationTask", "DeleteReplicationTask"]
+    {
+        stage.proxy.plant(at("dms", action).times(1), Fault::ClosedAfter);
+    }
+    stage.proxy.plant(at("dms", "StartReplicationTask").only(1), Fault::ClosedAfter);
+    stage.proxy.plant(at("dms", "StartReplicationTask").only(2), Fault::ErrorAfter(503));
+    stage.proxy.plant(at("dms", "DescribeReplicationTasks").times(2), Fault::Throttled);
+    stage.proxy.plant(at("dms", "DescribeTableStatistics").only(1), Fault::ErrorBefore(500));
+    let load = stage.load().await;
+    stage.scene.run(0).await;
+    assert_eq!(stage.proxy.count("dms", "StartReplicationTask"), 2, "{:?}", stage.proxy.names());
+    assert_eq!(stage.dms.started(), 2, "for the first time, and where it stopped");
+    assert_eq!(stage.proxy.count("dms", "CreateReplicationTask"), 1);
+    stage.proxy.plant(at("dms", "DeleteEndpoint").times(1), Fault::ClosedAfter);
+    stage.scene.must(5, &["rollback", "--output", "json"]).await;
+    stage.all_is_as_before(load, "after lost replies").await;
+}
+
+/// A login that DMS can't use, and a table that it can't load: the run holds and says so; mended, it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dms_can_not_do_holds_the_run_until_it_is_mended() {
+    let mut stage = Stage::new().await;
+    let target = stage.scene.sandbox.target.connect(Role::Superuser).await.unwrap();
+    target.batch_execute("ALTER ROLE dms PASSWORD 'another'").await.unwrap();
+    stage.dms.fails("orders");
+    let load = stage.load().await;
+    stage.scene.run(4).await;
+    assert!(stage.held().contains("DMS can't connect through") && stage.held().contains("28P01"), "{}", stage.held());
+    let url = format!("postgres://dms:another@127.0.0.1:{}/shop", stage.scene.sandbox.target.port());
+    stage.scene.add_env([("DMS_TARGET_URL".to_owned(), url)]);
+    stage.scene.must(0, &["retry"]).await;
+    stage.scene.must(4, &["resume", "--output", "json"]).await;
+    assert!(
+        stage.held().contains("DMS could not load public.orders (Table error"),
+        "{}\n{}",
+        stage.held(),
+        stage.scene.story()
+    );
+    stage.scene.must(0, &["retry"]).await;
+    stage.scene.must(0, &["resume", "--output", "json"]).await;
+    assert_eq!(stage.scene.state().writer, Writer::Target);
+    stage.scene.must(5, &["rollback", "--output", "json"]).await;
+    stage.all_is_as_before(load, "after what was mended").await;
+}
+
+/// SIGKILL at every ninth entry, beginning with the third: inside and outside of the window.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_many_an_entry_nothing_is_lost() {
+    let stage = Stage::new().await;
+    for seq in (3..).step_by(9) {
+        let load = stage.load().await;
+        let run = stage.scene.command(&stage.scene.run_words()).env(halt::KILL_AT, seq.to_string()).spawn().unwrap();
+        let code = ended(run).await.code;
+        if code == 0 {
+            assert!(seq > 30, "a run has more entries than {seq}\n{}", stage.scene.story());
+            return;
+        }
+        assert_eq!(code, KILLED, "{}", stage.scene.story());
+        let when = format!("killed at entry {seq}, {}", summary(&stage.scene.entries().last().unwrap().event));
+        stage.scene.guard_gone().await;
+        load.flows().await;
+        assert!(stage.scene.state().passage.is_none(), "the window was not left\n{}", stage.scene.story());
+        // Killed behind its last entry it has ended, and has nothing to be resumed.
+        if stage.scene.state().outcome.is_none() {
+            let goes_on = stage.scene.call(&["resume", "--output", "json"]).await;
+            assert!(matches!(goes_on.code, 0 | 5), "{when}: {goes_on:?}\n{}", stage.scene.story());
+        }
+        if !matches!(stage.scene.state().outcome, Some((Outcome::RolledBack, _))) {
+            stage.scene.must(5, &["rollback", "--output", "json"]).await;
+        }
+        stage.all_is_as_before(load, &when).await;
+        println!("{when}");
+    }
+}
+
+/// Rests on the emulator for CloudWatch. A latency that it knows closes the gate, whatever the token says; and a difference
+/// that DMS finds is told by name.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_see_latency_and_differences() {
+    let stage = Stage::new().await;
+    let steps = [REPLICATE, "wait: { gates: [lag], timeout: 20s }", "wait: { gates: [validated], timeout: 20s }"];
+    stage.write("instance: orders-dms", &steps);
+    let text = std::fs::read_to_string(&stage.scene.runbook).unwrap();
+    let gate = "gates:\n  validated: { dms-validation: { interval: 300ms } }\n";
+    std::fs::write(&stage.scene.runbook, text.replacen("gates:\n", gate, 1)).unwrap();
+    stage.scene.run(0).await;
+    let last = stage.scene.entries().into_iter().rev().find_map(|entry| match entry.event {
+        Event::Judged { gate, reading, .. } if gate == "validated" => Some(reading.value),
+        _ => None,
+    });
+    assert!(last.unwrap().contains("tables validated"), "{}", stage.scene.story());
+    stage.scene.must(5, &["rollback", "--output", "json"]).await;
+}
