@@ -48,7 +48,8 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
 fn on_rds(plan: &Plan, database: &str) -> Option<RdsSide> {
     let rds = plan.systems.get(database)?.naming()?.rds.to_owned();
     let known = |key: &str| remote::known_of_rds(&rds, key);
-    Some(RdsSide { resource_id: known("resource")?, identifier: known("identifier")? })
+    let (resource_id, identifier) = (known("resource")?, known("identifier")?);
+    Some(RdsSide { resource_id, identifier, host: known("host")?, port: known("port")? })
 }
 
 /// What stands in the load balancers of AWS now.

@@ -191,6 +191,12 @@ pub struct RdsSide {
     pub resource_id: String,
     /// What it was called.
     pub identifier: String,
+    /// Where it was dialled: who takes the run up inside of a window need not wait for RDS.
+    #[serde(default)]
+    pub host: String,
+    /// Its port.
+    #[serde(default)]
+    pub port: String,
 }
 
 impl Choices {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::Plan;
+use super::{Plan, RdsSide};
 use crate::runbook::model::{Rds, System};
 use crate::secret::remote;
 use crate::systems::aws::{Call, Permission, Service, vault};
@@ -26,7 +26,12 @@ pub fn all(plan: &Plan) -> BTreeSet<String> {
 
 /// From now on they are read as this plan says.
 pub fn open(plan: &Plan) {
-    vault::open(&plan.aws, World::new(plan.systems.clone()), planned(plan));
+    for (system, side) in on_rds(plan) {
+        remote::remember_of_rds(&system, "host", &side.host);
+        remote::remember_of_rds(&system, "port", &side.port);
+    }
+    let planned = on_rds(plan).into_iter().map(|(system, side)| (system, side.resource_id.clone())).collect();
+    vault::open(&plan.aws, World::new(plan.systems.clone()), planned);
 }
 
 /// Reads all of them, so that they are known when nobody can wait for AWS.
@@ -61,15 +66,16 @@ pub fn look_up(spec: &Rds) -> Call {
     }
 }
 
-/// The servers of RDS that the plan was made for.
-fn planned(plan: &Plan) -> vault::Planned {
-    let Some(pair) = &plan.pair else { return vault::Planned::new() };
+/// The servers of RDS that the plan was made for, by the names of their systems.
+fn on_rds(plan: &Plan) -> Vec<(String, &RdsSide)> {
+    let Some(pair) = &plan.pair else { return Vec::new() };
     let sides = [(&pair.source, &plan.choices.source), (&pair.target, &plan.choices.target)];
-    let of = |(name, side): (&String, &super::SideChoices)| {
-        let system = plan.systems.get(name)?.naming()?.rds.to_owned();
-        Some((system, side.rds.as_ref()?.resource_id.clone()))
-    };
-    sides.into_iter().filter_map(of).collect()
+    let mut found = Vec::new();
+    for (name, side) in sides {
+        let naming = plan.systems.get(name).and_then(System::naming);
+        found.extend(naming.zip(side.rds.as_ref()).map(|(naming, on)| (naming.rds.to_owned(), on)));
+    }
+    found
 }
 
 /// What reading them must be allowed.

@@ -61,6 +61,14 @@ pub fn install(source: Arc<dyn Source>) {
     held_mut().source = Some(source);
 }
 
+/// Where a server of RDS was when the plan was made: only while writes wait it is dialled there, and only by who has not
+/// read of it since.
+pub fn remember_of_rds(system: &str, key: &str, value: &str) {
+    if !value.is_empty() {
+        held_mut().values.entry(format!("{RDS}:{system}#{key}")).or_insert_with(|| Ok(Secret::new(value)));
+    }
+}
+
 /// Whether writes wait, so that what was read before must do.
 pub fn seal(sealed: bool) {
     held_mut().sealed = sealed;
@@ -128,13 +136,14 @@ pub fn known_of_rds(system: &str, key: &str) -> Option<String> {
 /// A text with all references replaced by what they stand for now. Each secret is asked for once, whatever number of its
 /// keys the text wants.
 pub async fn fresh(text: &str) -> Result<Secret, SecretError> {
-    let wanted = references(text);
-    let (source, sealed, known) = {
+    let mut wanted = references(text);
+    let (source, sealed) = {
         let held = held();
-        let known = wanted.iter().all(|reference| matches!(held.values.get(*reference), Some(Ok(_))));
-        (held.source.clone(), held.sealed, known)
+        // While writes wait only what nobody knows is asked for.
+        wanted.retain(|reference| !(held.sealed && matches!(held.values.get(*reference), Some(Ok(_)))));
+        (held.source.clone(), held.sealed)
     };
-    let enough = wanted.is_empty() || (sealed && known);
+    let enough = wanted.is_empty();
     if let Some(source) = source.filter(|_| !enough) {
         let limit = if sealed { SEALED_LIMIT } else { LIMIT };
         match tokio::time::timeout(limit, read(&*source, &wanted)).await {
@@ -316,8 +325,13 @@ mod tests {
         seal(true);
         assert_eq!(fresh("x ${aws-secret:a#pw}").await.unwrap().expose(), "x hu@sh#hush");
         assert_eq!(one.1.load(Ordering::SeqCst), 2, "not while writes wait");
+        remember_of_rds("prod", "host", "db.example");
+        assert_eq!(fresh("x://${rds:prod#host}/").await.unwrap().expose(), "x://db.example/", "where the plan had it");
+        assert_eq!(one.1.load(Ordering::SeqCst), 2);
         assert!(fresh("${ssm:/absent}").await.is_err());
         seal(false);
+        assert!(fresh("${rds:prod#host}").await.is_err(), "else the server itself is asked");
+        assert_eq!(super::super::mask("db.example"), "db.example", "it is no secret");
         assert_eq!(super::super::mask("said hu@sh#hush and hu%40sh%23hush"), "said *** and ***");
     }
 }

@@ -36,6 +36,8 @@ pub struct Part {
     pub database: Option<(String, &'static str)>,
     /// How that database is dialled.
     pub tls: Tls,
+    /// Whether the target is a physical replica, which takes no log of changes.
+    pub physical: bool,
     /// Whether the way back is kept.
     pub way_back: bool,
     /// Bytes of the source's data.
@@ -92,11 +94,12 @@ impl Facts {
         self.parameters.as_ref()?.get(name).map(String::as_str)
     }
 
-    /// Whether it sends its changes to the other side: the source always, the target for the way back.
+    /// Whether it sends its changes to the other side, row by row: the source, but not to a physical replica; the
+    /// target for the way back.
     #[must_use]
     pub fn sends(&self) -> bool {
         match self.part.side {
-            Some(Side::Source) => true,
+            Some(Side::Source) => !self.part.physical,
             Some(Side::Target) => self.part.way_back,
             None => false,
         }

@@ -4,7 +4,7 @@ use super::facts::{Facts, Part};
 use crate::clock;
 use crate::plan::Plan;
 use crate::preflight::aws::at_least;
-use crate::runbook::model::{Gate, Rds, Step, System, Tls};
+use crate::runbook::model::{Gate, Means, Rds, Step, System, Tls};
 use crate::systems::aws::rds::{self, Kind};
 use crate::systems::aws::{Access, Aws};
 use crate::systems::pair::Side;
@@ -82,12 +82,17 @@ fn part(plan: &Plan, name: &str, source_bytes: Option<i64>) -> Part {
         side,
         database: named.map(|(database, system)| (database.clone(), system.kind())),
         tls,
+        physical: plan.steps.iter().any(|step| is_physical(&step.step)),
         way_back: plan.keeps_way_back(),
         source_bytes,
         now: clock::now(),
         minutes: i64::try_from(at_least(plan).as_secs() / 60).unwrap_or(i64::MAX),
         hours: hours(plan),
     }
+}
+
+fn is_physical(step: &Step) -> bool {
+    matches!(step, Step::Replicate(replicate) if replicate.through == Means::ReadReplica)
 }
 
 /// The time windows that steps up to the window wait for.

@@ -139,6 +139,13 @@ mod tests {
             })
         };
         assert_eq!((of(false).level, of(true).level), (Level::Pass, Level::Fail));
+        let source = |physical| {
+            judged("rds-parameters", move |facts| {
+                (facts.part.side, facts.part.physical) = (Some(Side::Source), physical);
+                facts.parameters.as_mut().unwrap().clear();
+            })
+        };
+        assert_eq!((source(true).level, source(false).level), (Level::Pass, Level::Fail));
     }
 
     #[test]

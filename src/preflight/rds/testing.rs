@@ -32,6 +32,7 @@ pub fn facts() -> Facts {
             side: Some(Side::Target),
             database: Some(("target".into(), "postgres")),
             tls: Tls { mode: TlsMode::VerifyFull, ca: None },
+            physical: false,
             way_back: true,
             source_bytes: Some(8 << 30),
             now: "2026-11-25T10:00:00Z".parse().unwrap(),
