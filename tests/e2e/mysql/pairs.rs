@@ -31,6 +31,7 @@ pub fn database<K: Kind>(name: &str, server: &Server<K>, role: Role) -> Database
     let spec = Spec {
         url: server.url(role, DATABASE),
         replication_url: None,
+        replication_ca: None,
         address: None,
         tls: Tls { mode: TlsMode::Disable, ca: None },
         exempt_users: Vec::new(),
