@@ -35,13 +35,15 @@ impl Replication<'_> {
     pub(super) async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome {
         let began = clock::monotonic();
         self.can_be_kept_to_its_schemas(cx)?;
-        let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
-        arm::own_domain(cx).await?;
-        for session in [&source, &target] {
-            self.claim(cx, session).await?;
+        // A clone that an earlier executor began goes on: nothing else can be done there until it has ended.
+        if !Self::clone_is_begun(cx, state) {
+            let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
+            arm::own_domain(cx).await?;
+            self.claim(cx, &source).await?;
+            self.claim(cx, &target).await?;
         }
         let cloned = self.clone_all(cx, state, of).await?;
-        let target = cx.rig.mysql(&self.0.to).await?;
+        let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
         if cloned.is_some() {
             self.claim(cx, &target).await?;
         }

@@ -47,6 +47,13 @@ impl Replication<'_> {
         Ok(Some((start, open)))
     }
 
+    /// Whether the target is in the middle of it, or has started again and is not taken yet.
+    pub(super) fn clone_is_begun(cx: &Context, state: &RunState) -> bool {
+        common::copy_by(&cx.plan) == CopyBy::Clone
+            && remembered::<Open>(state, "replicate", BEFORE).is_some()
+            && remembered::<Position>(state, "replicate", "copied").is_none()
+    }
+
     async fn clone_now(
         &self,
         cx: &Context,
