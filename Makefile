@@ -10,7 +10,7 @@ RUNBOOK ?= runbooks/rehearsal-postgres.yaml
 # Read by every recipe that starts servers: PG15_BIN, PG18_BIN, PGBOUNCER_NEW, ... for the programs it runs.
 with_servers := set -a; . $(SERVERS_ENV); set +a
 
-.PHONY: help rehearse rehearse-mysql rehearse-mariadb rehearse-aws test bench lint doc pictures ci servers toolchain
+.PHONY: help rehearse rehearse-mysql rehearse-mariadb rehearse-replica rehearse-aws test bench lint doc pictures ci servers toolchain
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -24,6 +24,9 @@ rehearse-mysql: ## the same from MySQL to MySQL
 
 rehearse-mariadb: ## the same from MariaDB to MariaDB
 	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-mariadb.yaml
+
+rehearse-replica: ## the promotion of a physical replica of PostgreSQL
+	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-replica.yaml
 
 rehearse-aws: ## PostgreSQL behind a load balancer of AWS, with a secret and a DNS record, on emulators
 	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-aws.yaml

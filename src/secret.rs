@@ -49,7 +49,7 @@ pub enum SecretError {
     },
     /// The scheme is not one of ours.
     #[error(
-        "`${{{0}}}` is not a secret reference; write ${{env:NAME}}, ${{file:PATH}}, ${{aws-secret:NAME}} or ${{ssm:NAME}}"
+        "`${{{0}}}` is not a secret reference; write ${{env:NAME}}, ${{file:PATH}}, ${{aws-secret:NAME}}, ${{ssm:NAME}} or ${{rds:SYSTEM#host}}"
     )]
     UnknownScheme(String),
     /// Nobody has asked for it yet.
@@ -103,6 +103,8 @@ fn lookup(reference: &str, before: &str) -> Result<String, SecretError> {
             Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
             Err(error) => Err(SecretError::Unreadable { path: path.to_owned(), reason: error.to_string() }),
         },
+        // What a database that names an `rds` system is spelt out with.
+        Some(("encoded", inner)) => lookup(inner, "").map(|value| remote::encoded(&value)),
         _ => Err(SecretError::UnknownScheme(reference.to_owned())),
     }
 }

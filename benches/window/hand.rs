@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use pointsman::clock;
-use pointsman::runbook::model::{Postgres, Tls};
+use pointsman::runbook::model::Postgres;
 use pointsman::sandbox::{DATABASE, Role, connect};
 use pointsman::systems::postgres::Database;
 use pointsman::systems::postgres::barrier::{SequenceValue, carry_sequences, read_sequences};
@@ -77,7 +77,7 @@ async fn put_back(site: &Site) -> Result<()> {
 }
 
 fn database(name: &str, url: String) -> Database {
-    let spec = Postgres { url, replication_url: None, address: None, tls: Tls::default(), exempt_roles: Vec::new() };
+    let spec = Postgres { url, ..Postgres::default() };
     Database { name: name.to_owned(), spec }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod mysql;
 pub mod postgres;
+pub mod replica;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -14,12 +15,12 @@ use crate::gates::GateContext;
 use crate::journal::Move;
 use crate::plan::{Choices, Plan};
 use crate::preflight::Finding;
-use crate::runbook::model::{Promote, Replicate, ReplicationLag, Sql, SqlGate, System, Verify};
+use crate::runbook::model::{Means, Promote, Replicate, ReplicationLag, Sql, SqlGate, System, Verify};
 use crate::steps::{Description, Observation, StepError};
 use crate::systems;
 use crate::systems::comparison::Comparison;
 use crate::systems::mysql::Flavour;
-use crate::systems::pair::{Flow, Heading};
+use crate::systems::pair::{Flow, Heading, Pair};
 
 /// What is sent, and where to: `(system, statement)`.
 pub type Lines = Vec<(String, String)>;
@@ -69,6 +70,10 @@ pub trait Engine: Send + Sync {
     /// Carries over what counts up by itself, only ever forward.
     async fn carry(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome;
 
+    /// What writes wait for behind the commit point, beyond the window's budget, if for anything.
+    fn waits(&self, _plan: &Plan, _way: Heading) -> Option<String> {
+        None
+    }
     /// What [`Engine::promote`] sends.
     fn describe_promote(&self, plan: &Plan, way: Heading, step: &Promote) -> Lines;
     /// Opens the other side for writes; the stream back carries them from exactly there.
@@ -155,5 +160,17 @@ pub fn of(system: Option<&System>) -> &'static dyn Engine {
 /// The engine of a plan's pair.
 #[must_use]
 pub fn of_plan(plan: &Plan) -> &'static dyn Engine {
-    of(plan.pair.as_ref().and_then(|pair| plan.systems.get(&pair.source)))
+    match &plan.pair {
+        Some(pair) => of_pair(pair, plan.systems.get(&pair.source)),
+        None => of(None),
+    }
+}
+
+/// The engine of a pair; `source` is its source.
+#[must_use]
+pub fn of_pair(pair: &Pair, source: Option<&System>) -> &'static dyn Engine {
+    match pair.through {
+        Means::Native => of(source),
+        Means::ReadReplica => &replica::Replica,
+    }
 }

@@ -102,13 +102,17 @@ fn pass(state: &RunState, way: Heading) -> Decision {
     for position in state.plan.inside(window) {
         let next = mv(state, position, Act::Apply, way);
         let record = &state.steps[position];
+        let promotes = matches!(state.plan.steps[position].step, Step::Promote(_));
         match record.on(way) {
             StepState::Applied | StepState::Skipped => {}
-            _ if matches!(state.plan.steps[position].step, Step::Promote(_)) && !committed => {
+            _ if promotes && !committed => {
                 return Decision::Commit(way);
             }
             StepState::Applying if !record.again => return Decision::Settle(next),
-            StepState::Failed(failure) if record.attempts >= ATTEMPTS_COMMITTED => {
+            // A promotion that has taken too long was waited for long enough.
+            StepState::Failed(failure)
+                if record.attempts >= ATTEMPTS_COMMITTED || (promotes && failure.kind == FailureKind::Deadline) =>
+            {
                 return Decision::Hold(format!(
                     "{} failed {} times after the commit point: {}. Writes still wait; mend it, then `pointsman retry`",
                     next.step, record.attempts, failure.message

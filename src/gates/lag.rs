@@ -32,7 +32,7 @@ pub fn describe(gate: &ReplicationLag, flow: Option<Flow<'_>>, world: &World) ->
 }
 
 fn engine(flow: Flow<'_>, world: &World) -> &'static dyn Engine {
-    engine::of(world.get(&flow.pair.source))
+    engine::of_pair(flow.pair, world.get(&flow.pair.source))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a limit in bytes is far below 2^52")]

@@ -3,14 +3,17 @@
 use indexmap::IndexMap;
 use thiserror::Error;
 
-use super::{Choices, FORMAT, Plan, PlanStep, references, right_accounts};
+use super::{Choices, FORMAT, Plan, PlanStep, RdsSide, references, right_accounts};
 use crate::engine;
 use crate::runbook::Loaded;
 use crate::runbook::model::{AwsPlace, Gate, Name, Step, System};
 use crate::runbook::step_ids;
+use crate::secret::remote;
+use crate::steps;
 use crate::systems::DriverError;
 use crate::systems::aws::Access;
 use crate::systems::aws::alb::{Alb, State};
+use crate::systems::aws::rds;
 use crate::systems::pair::Pair;
 use crate::systems::world::World;
 
@@ -34,9 +37,19 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
     });
     if let Some(replicate) = replicate {
         plan.choices = engine::of_plan(&plan).choose(&plan, &replicate).await?;
+        plan.choices.source.rds = on_rds(&plan, &replicate.from);
+        plan.choices.target.rds = on_rds(&plan, &replicate.to);
     }
     plan.choices.routes = routes(&plan).await?;
+    plan.choices.servers = servers(&plan).await?;
     Ok(plan)
+}
+
+/// The server of RDS that a database names, as it was when the database was dialled a moment ago.
+fn on_rds(plan: &Plan, database: &str) -> Option<RdsSide> {
+    let rds = plan.systems.get(database)?.naming()?.rds.to_owned();
+    let known = |key: &str| remote::known_of_rds(&rds, key);
+    Some(RdsSide { resource_id: known("resource")?, identifier: known("identifier")? })
 }
 
 /// What stands in the load balancers of AWS now.
@@ -52,12 +65,32 @@ async fn routes(plan: &Plan) -> Result<IndexMap<Name, State>, DriverError> {
     Ok(routes)
 }
 
+/// The servers of RDS that steps change, as they are now. One that is not there yet can't be known.
+async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsSide>, DriverError> {
+    let world = World::new(plan.systems.clone());
+    let mut servers = IndexMap::new();
+    for name in plan.steps.iter().filter_map(|step| steps::server_changed(&step.step)) {
+        let aws = world.aws(name, Access::ReadOnly).await?;
+        match rds::look(&aws, &world.rds(name)?).await {
+            Ok(found) => {
+                let known = RdsSide { resource_id: found.resource_id, identifier: found.identifier };
+                servers.insert(name.to_owned(), known);
+            }
+            Err(error) if error.is_code(rds::NO_INSTANCE) || error.is_code(rds::NO_CLUSTER) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(servers)
+}
+
 /// The plan of a runbook with choices that were made already; pure.
 #[must_use]
 pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
     let runbook = &loaded.runbook;
     let pair = runbook.steps.iter().find_map(|step| match step {
-        Step::Replicate(step) => Some(Pair { source: step.from.clone(), target: step.to.clone() }),
+        Step::Replicate(step) => {
+            Some(Pair { source: step.from.clone(), target: step.to.clone(), through: step.through })
+        }
         _ => None,
     });
     Plan {
@@ -86,10 +119,11 @@ fn gates_with_places(gates: &IndexMap<Name, Gate>, around: &AwsPlace) -> IndexMa
     gates
 }
 
-/// The systems, each with the place that its calls to AWS go to.
+/// The systems, each with the place that its calls to AWS go to; databases that name an `rds` system have a URL.
 fn with_places(systems: &IndexMap<Name, System>, around: &AwsPlace) -> IndexMap<Name, System> {
     let mut systems = systems.clone();
     systems.values_mut().filter_map(System::aws_mut).for_each(|place| place.fill(around));
+    systems.values_mut().for_each(System::spell_out);
     systems
 }
 

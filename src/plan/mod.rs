@@ -82,6 +82,9 @@ pub struct Choices {
     /// What stands in the load balancers of AWS, by system: the calls that the plan shows are made from it.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub routes: IndexMap<Name, State>,
+    /// The servers of RDS that steps change, by system.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub servers: IndexMap<Name, RdsSide>,
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlChoices>,
@@ -170,6 +173,18 @@ pub struct SideChoices {
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlSide>,
+    /// The server of RDS that answered, of a database that names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rds: Option<RdsSide>,
+}
+
+/// A server of RDS: an identifier can be renamed, and given to another one; the resource id can't.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RdsSide {
+    /// `DbiResourceId`, or `DbClusterResourceId`.
+    pub resource_id: String,
+    /// What it was called.
+    pub identifier: String,
 }
 
 impl Plan {

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use super::Plan;
+use crate::runbook::model::{Rds, System};
 use crate::secret::remote;
-use crate::systems::aws::{Call, Permission, vault};
+use crate::systems::aws::{Call, Permission, Service, vault};
+use crate::systems::world::World;
 use crate::systems::{DriverError, Result};
 
 /// Every text of a plan that holds one.
@@ -22,7 +26,7 @@ pub fn all(plan: &Plan) -> BTreeSet<String> {
 
 /// From now on they are read as this plan says.
 pub fn open(plan: &Plan) {
-    vault::open(&plan.aws);
+    vault::open(&plan.aws, World::new(plan.systems.clone()), planned(plan));
 }
 
 /// Reads all of them, so that they are known when nobody can wait for AWS.
@@ -38,11 +42,42 @@ pub async fn warm(plan: &Plan) -> Result<()> {
 #[must_use]
 pub fn calls(plan: &Plan) -> Vec<Call> {
     let names: BTreeSet<String> = all(plan).iter().map(|reference| remote::name(reference).to_owned()).collect();
-    names.iter().filter_map(|name| vault::call(name)).collect()
+    names.iter().filter_map(|name| of_rds(plan, name).or_else(|| vault::call(name))).collect()
+}
+
+/// Where a server of RDS is: the call that reads it.
+fn of_rds(plan: &Plan, name: &str) -> Option<Call> {
+    let system = name.strip_prefix("rds:")?;
+    let Some(System::Rds(spec)) = plan.systems.get(system) else { return None };
+    Some(look_up(spec))
+}
+
+/// The call that reads an `rds` system.
+#[must_use]
+pub fn look_up(spec: &Rds) -> Call {
+    match &spec.cluster {
+        Some(id) => Call::new(Service::Rds, "DescribeDBClusters", json!({ "DBClusterIdentifier": id })),
+        None => Call::new(Service::Rds, "DescribeDBInstances", json!({ "DBInstanceIdentifier": spec.instance })),
+    }
+}
+
+/// The servers of RDS that the plan was made for.
+fn planned(plan: &Plan) -> vault::Planned {
+    let Some(pair) = &plan.pair else { return vault::Planned::new() };
+    let sides = [(&pair.source, &plan.choices.source), (&pair.target, &plan.choices.target)];
+    let of = |(name, side): (&String, &super::SideChoices)| {
+        let system = plan.systems.get(name)?.naming()?.rds.to_owned();
+        Some((system, side.rds.as_ref()?.resource_id.clone()))
+    };
+    sides.into_iter().filter_map(of).collect()
 }
 
 /// What reading them must be allowed.
 #[must_use]
 pub fn permissions(plan: &Plan) -> Vec<Permission> {
-    calls(plan).iter().map(|call| vault::permission(call, &plan.aws)).collect()
+    let of = |call: &Call| match call.service {
+        Service::Rds => Permission::anywhere(Service::Rds, call.operation),
+        _ => vault::permission(call, &plan.aws),
+    };
+    calls(plan).iter().map(of).collect()
 }

@@ -16,7 +16,7 @@ use crate::error::{CliError, Exit};
 use crate::executor::state::Side;
 use crate::executor::{process, take};
 use crate::journal::{Event, Journal, Word};
-use crate::runbook::model::Step;
+use crate::runbook::model::{Means, Step};
 use crate::sandbox::server::Kind;
 use crate::sandbox::workload::Workload;
 use crate::sandbox::{Role, Sandbox, SandboxError, SandboxOptions};
@@ -69,6 +69,7 @@ pub async fn rehearse<K: Kind>(
     let options = SandboxOptions {
         source_version: rehearsal.source.unwrap_or(K::VERSIONS.0),
         target_version: rehearsal.target.unwrap_or(K::VERSIONS.1),
+        replica: promotes_replica(&rehearsal.runbook)?,
         app_binary: rehearsal.program.clone(),
         ..SandboxOptions::default()
     };
@@ -112,6 +113,12 @@ pub async fn rehearse<K: Kind>(
 fn is_before_aws(runbook: &Path) -> Result<bool, CliError> {
     let systems = crate::runbook::load(runbook, None)?.runbook.systems;
     Ok(systems.values().any(|system| system.kind() == "alb"))
+}
+
+/// Whether the runbook promotes a replica of the source.
+fn promotes_replica(runbook: &Path) -> Result<bool, CliError> {
+    let steps = crate::runbook::load(runbook, None)?.runbook.steps;
+    Ok(steps.iter().any(|step| matches!(step, Step::Replicate(step) if step.through == Means::ReadReplica)))
 }
 
 fn load<K: Kind>(sandbox: &Sandbox<K>, rehearsal: &Rehearsal) -> Result<Workload, CliError> {

@@ -17,7 +17,10 @@ pub use super::alb::*;
 pub use super::aws::*;
 pub use super::endpoints::*;
 pub use super::gates::*;
+pub use super::named::*;
 pub use super::rds::*;
+pub use super::rds_steps::*;
+pub use super::replicate::*;
 pub use super::steps::*;
 pub use super::systems::*;
 

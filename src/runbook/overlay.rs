@@ -8,9 +8,13 @@ use super::tree::{Entry, Kind, Node, Scalar};
 use crate::secret::remote;
 
 /// Schemes of references that stay text until a connection is opened.
-const SECRET_SCHEMES: [&str; 4] = ["env", "file", "aws-secret", "ssm"];
+const SECRET_SCHEMES: [&str; 5] = ["env", "file", "aws-secret", "ssm", "rds"];
 /// Keys whose values are resolved when a connection is opened, and are never shown.
 const OPENS: [&str; 4] = ["url", "replication-url", "admin", "probe"];
+/// The same of a database that names an `rds` system.
+const NAMED: [&str; 3] = ["secret", "user", "password"];
+/// Kinds of systems that are databases.
+const DATABASES: [&str; 3] = ["postgres", "mysql", "mariadb"];
 /// Maps of such values.
 const HOLDS: [&str; 2] = ["env", "headers"];
 
@@ -214,10 +218,17 @@ impl Replacer<'_> {
 
 fn ill_named(reference: &str) -> Option<(&'static str, &'static str)> {
     let (scheme, id) = reference.split_once(':')?;
-    let odd = |id: &str| id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&b));
+    let odd = |id: &str| id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-:!".contains(&b));
     if scheme == "ssm" {
         let why = "this is not the name of a parameter";
         return odd(id).then_some((why, "write `${ssm:/path/of/the/parameter}`, or its ARN"));
+    }
+    if scheme == "rds" {
+        let known =
+            id.split_once('#').is_some_and(|(name, key)| !odd(name) && ["host", "port", "reader"].contains(&key));
+        let why = "this does not say what is wanted of a server of RDS";
+        return (!known)
+            .then_some((why, "write `${rds:SYSTEM#host}`, `#port` or `#reader`, with the name of an `rds` system"));
     }
     let (name, key) = id.split_once('#').map_or((id, None), |(name, key)| (name, Some(key)));
     let remedy = "write `${aws-secret:NAME}`, or `${aws-secret:NAME#KEY}` for a key of its JSON";
@@ -230,7 +241,8 @@ fn ill_named(reference: &str) -> Option<(&'static str, &'static str)> {
 fn opens_connection(path: &str) -> bool {
     let mut keys = path.rsplit('/');
     let (last, above) = (keys.next().unwrap_or_default(), keys.next().unwrap_or_default());
-    (OPENS.contains(&last) && !path.contains("/observe/")) || HOLDS.contains(&above)
+    let named = NAMED.contains(&last) && DATABASES.contains(&above);
+    (OPENS.contains(&last) && !path.contains("/observe/")) || HOLDS.contains(&above) || named
 }
 
 fn references(text: &str) -> Vec<Reference<'_>> {

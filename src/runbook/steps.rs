@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{Failover, Name, Program, RunTask};
+use super::model::{Failover, Name, Program, Replicate, RunTask, Snapshot};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -46,6 +46,8 @@ pub enum Step {
     Command(Command),
     /// A task of ECS that runs once, such as a migration of the schema.
     RunTask(RunTask),
+    /// Take a snapshot of a server of RDS, and wait until it is there.
+    Snapshot(Snapshot),
     /// Make another instance of a cluster of RDS its writer.
     Failover(Failover),
 }
@@ -72,6 +74,7 @@ impl Step {
             Self::Sql(_) => "sql",
             Self::Command(_) => "command",
             Self::RunTask(_) => "run-task",
+            Self::Snapshot(_) => "snapshot",
             Self::Failover(_) => "failover",
         }
     }
@@ -103,6 +106,7 @@ impl Step {
             Self::Sql(step) => step.name.as_deref(),
             Self::Command(step) => step.name.as_deref(),
             Self::RunTask(step) => step.name.as_deref(),
+            Self::Snapshot(step) => step.name.as_deref(),
             Self::Failover(step) => step.name.as_deref(),
         }
     }
@@ -130,76 +134,6 @@ pub struct Preflight {
     /// Findings (by their id, such as `large-objects`) that the author knows and accepts: they warn instead of fail.
     #[serde(default)]
     pub accept: Vec<String>,
-}
-
-/// Make the target follow the source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Replicate {
-    /// Name of the step; its kind when absent.
-    #[serde(default)]
-    pub name: Option<Name>,
-    /// The database that is left.
-    pub from: Name,
-    /// The database that is moved to.
-    pub to: Name,
-    /// Schemas to carry; all of the application's when empty.
-    #[serde(default)]
-    pub schemas: Vec<Name>,
-    /// Whether the schema is copied to the target; `false` when it is there already.
-    #[serde(default = "Replicate::yes")]
-    pub copy_schema: bool,
-    /// Tables that are copied at the same time; bounded by the target's `max_sync_workers_per_subscription`.
-    #[serde(default = "Replicate::default_workers")]
-    pub workers: u32,
-    /// The initial copy must have ended by then.
-    #[serde(default = "Replicate::default_timeout")]
-    pub timeout: Span,
-    /// `pg_dump` to use; that of `PATH`, or of `POINTSMAN_PG_DUMP`, when absent.
-    #[serde(default)]
-    pub pg_dump: Option<String>,
-    /// MySQL and MariaDB: `mysqldump` or `mariadb-dump` to use; that of `PATH`, or of `POINTSMAN_MYSQLDUMP` or
-    /// `POINTSMAN_MARIADB_DUMP`, when absent. The client (`mysql`, `mariadb`) beside it loads what it dumps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dump: Option<String>,
-    /// MySQL and MariaDB: how the first copy is made.
-    #[serde(default, skip_serializing_if = "CopyMeans::is_auto")]
-    pub copy: CopyMeans,
-}
-
-/// How the first copy of MySQL or MariaDB is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CopyMeans {
-    /// By a clone where both servers have the plugin and are alike and the target is empty, else by a dump; the plan says
-    /// which, and why.
-    #[default]
-    Auto,
-    /// The server's dump program, loaded by its client.
-    Dump,
-    /// MySQL's clone plugin: the target fetches every page, accounts too, and starts again.
-    Clone,
-}
-
-impl CopyMeans {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-    fn is_auto(&self) -> bool {
-        *self == Self::Auto
-    }
-}
-
-impl Replicate {
-    const fn yes() -> bool {
-        true
-    }
-
-    const fn default_workers() -> u32 {
-        4
-    }
-
-    const fn default_timeout() -> Span {
-        Span::secs(24 * 3600)
-    }
 }
 
 /// Wait for gates.
@@ -367,11 +301,15 @@ pub struct Promote {
     pub name: Option<Name>,
     /// Whether the source follows the target afterwards, so that a rollback loses no write.
     pub keep_way_back: bool,
+    /// A read replica's promotion must have ended by then, or the run asks for a person; 30 min when absent. Writes wait
+    /// for it, also beyond the window's budget: it comes behind the commit point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
 }
 
 impl Default for Promote {
     fn default() -> Self {
-        Self { name: None, keep_way_back: true }
+        Self { name: None, keep_way_back: true, timeout: None }
     }
 }
 

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Alb, AwsPlace, CloudMap, Ecs, Name, Program, Rds, RdsProxy, Route53, SecretsManager, SsmParameter};
+use super::model::{
+    Alb, AwsPlace, CloudMap, Ecs, Name, Naming, OnRds, Program, Rds, RdsProxy, Route53, SecretsManager, SsmParameter,
+};
 use super::units::Span;
 
 /// An outside thing with a name.
@@ -103,6 +105,34 @@ impl System {
         }
     }
 
+    /// How a database names the `rds` system that it is.
+    #[must_use]
+    pub fn naming(&self) -> Option<Naming<'_>> {
+        match self {
+            Self::Postgres(spec) => spec.naming(),
+            Self::Mysql(spec) | Self::Mariadb(spec) => spec.naming(),
+            _ => None,
+        }
+    }
+
+    /// Gives a database that names an `rds` system the URL that this stands for, made of references. What the URL is
+    /// made of is taken away, so that no secret is asked for twice.
+    pub fn spell_out(&mut self) {
+        let scheme = self.kind();
+        let url = self.naming().map(|naming| naming.url(scheme));
+        match (self, url) {
+            (Self::Postgres(spec), Some(url)) => {
+                spec.url = url;
+                (spec.secret, spec.user, spec.password, spec.database) = (None, None, None, None);
+            }
+            (Self::Mysql(spec) | Self::Mariadb(spec), Some(url)) => {
+                spec.url = url;
+                (spec.secret, spec.user, spec.password, spec.database) = (None, None, None, None);
+            }
+            _ => {}
+        }
+    }
+
     /// Where its calls to AWS go, of a system of AWS.
     #[must_use]
     pub fn aws(&self) -> Option<&AwsPlace> {
@@ -165,12 +195,28 @@ pub enum Place {
 }
 
 /// A PostgreSQL database, version 15 to 18.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Postgres {
     /// `postgresql://user:password@host:port/database` of a role that may replicate and fence (superuser, or
     /// `rds_superuser` with `rds_replication`). A secret reference, or a URL with one in it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
+    /// Name of an `rds` system of this runbook, instead of `url`: its endpoint is read from RDS for each connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rds: Option<Name>,
+    /// With `rds`: a secret with the keys `username` and `password`, as RDS itself keeps them: `${aws-secret:NAME}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// With `rds`, instead of `secret`: our role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// With `rds`, instead of `secret`: its password, a secret reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// With `rds`: name of the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// The same database as the *other* server dials it for replication; `url` when absent.
     #[serde(default)]
     pub replication_url: Option<String>,
@@ -185,13 +231,57 @@ pub struct Postgres {
     pub exempt_roles: Vec<String>,
 }
 
+impl Postgres {
+    /// How it names an `rds` system.
+    #[must_use]
+    pub fn naming(&self) -> Option<Naming<'_>> {
+        let (secret, user, password) = (self.secret.as_deref(), self.user.as_deref(), self.password.as_deref());
+        let database = self.database.as_deref();
+        self.rds.as_deref().map(|rds| Naming { rds, secret, user, password, database })
+    }
+}
+
+impl Mysql {
+    /// How it names an `rds` system.
+    #[must_use]
+    pub fn naming(&self) -> Option<Naming<'_>> {
+        let Some(OnRds::Named(rds)) = &self.rds else { return None };
+        let (secret, user, password) = (self.secret.as_deref(), self.user.as_deref(), self.password.as_deref());
+        Some(Naming { rds, secret, user, password, database: self.database.as_deref() })
+    }
+
+    /// Whether it is an RDS instance, where the runbook says so.
+    #[must_use]
+    pub fn is_rds(&self) -> Option<bool> {
+        self.rds.as_ref().map(|rds| !matches!(rds, OnRds::Is(false)))
+    }
+}
+
 /// A MySQL server, version 8.0 to 9.x, or a MariaDB server, 10.6 to 11.x. The key says which; the shape is the same.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Mysql {
     /// `mysql://user:password@host:port` of an account that may replicate and fence (on RDS, the master user), with the
     /// schema behind it that statements of the runbook mean. A secret reference, or a URL with one in it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
+    /// Name of an `rds` system of this runbook, instead of `url`: its endpoint is read from RDS for each connection. Or,
+    /// beside `url`, whether it is an RDS instance, where replication is changed by `mysql.rds_…` procedures only; found
+    /// out when absent.
+    #[serde(default)]
+    pub rds: Option<OnRds>,
+    /// With `rds`: a secret with the keys `username` and `password`, as RDS itself keeps them: `${aws-secret:NAME}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// With `rds`, instead of `secret`: our account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// With `rds`, instead of `secret`: its password, a secret reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// With `rds`: the schema that statements of the runbook mean when they name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// The same server as the *other* server dials it for replication: an account with `REPLICATION SLAVE`. When
     /// absent, the other server dials where `url` leads, with an account of ours that lives as long as the streams.
     #[serde(default)]
@@ -209,10 +299,6 @@ pub struct Mysql {
     /// Users that the fence leaves in (monitoring, backup): they must not write.
     #[serde(default)]
     pub exempt_users: Vec<String>,
-    /// Whether it is an RDS instance, where replication is changed by `mysql.rds_…` procedures only; found out when
-    /// absent.
-    #[serde(default)]
-    pub rds: Option<bool>,
 }
 
 /// How a connection is protected.

@@ -125,7 +125,7 @@ impl<K: Kind> Sandbox<K> {
         let folder = Folder { path: sweep::new_folder(&base)?, kept: false };
         let chosen = Chosen::from::<K>(&Servers::find(), &options, &mut notes)?;
         let build = Build { options, chosen, root: folder.path.clone(), passwords: Passwords::random() };
-        let (source, target) = tokio::try_join!(build.source::<K>(), build.server::<K>("target"))?;
+        let (source, target) = build.databases::<K>().await?;
         let pgbouncers = build.pgbouncers(source.port()).await?;
         let fronts = build.fronts::<K>(source.port(), target.port()).await?;
         let doors = doors::<K>(&pgbouncers, &fronts, &build.passwords);
@@ -333,14 +333,25 @@ struct Build {
 }
 
 impl Build {
+    /// Both at the same time, unless one is copied from the other.
+    async fn databases<K: Kind>(&self) -> Result<(Server<K>, Server<K>), SandboxError> {
+        if !self.options.replica {
+            return tokio::try_join!(self.source::<K>(), self.server::<K>("target", None));
+        }
+        let source = self.source::<K>().await?;
+        let target = self.server::<K>("target", Some(source.port())).await?;
+        Ok((source, target))
+    }
+
     async fn source<K: Kind>(&self) -> Result<Server<K>, SandboxError> {
-        let server = self.server::<K>("source").await?;
+        let server = self.server::<K>("source", None).await?;
         K::fill(&server.connect(Role::Superuser).await?, self.options.scale).await?;
         Ok(server)
     }
 
-    async fn server<K: Kind>(&self, name: &str) -> Result<Server<K>, SandboxError> {
+    async fn server<K: Kind>(&self, name: &str, replica_of: Option<u16>) -> Result<Server<K>, SandboxError> {
         let (program, settings) = match name {
+            _ if replica_of.is_some() => (&self.chosen.source, &self.options.target_settings),
             "source" => (&self.chosen.source, &self.options.source_settings),
             _ => (&self.chosen.target, &self.options.target_settings),
         };
@@ -352,6 +363,7 @@ impl Build {
             fsync: self.options.fsync,
             settings: settings.clone(),
             tls: self.options.tls.clone(),
+            replica_of,
         })
         .await
     }

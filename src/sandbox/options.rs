@@ -15,6 +15,8 @@ pub struct SandboxOptions {
     pub source_version: u32,
     /// Version of the target.
     pub target_version: u32,
+    /// Whether the target is a physical replica of the source, of its version; PostgreSQL only.
+    pub replica: bool,
     /// Settings of the source beyond the sandbox's own.
     pub source_settings: Vec<(String, String)>,
     /// Settings of the target beyond the sandbox's own.
@@ -46,6 +48,7 @@ impl Default for SandboxOptions {
         Self {
             source_version: 15,
             target_version: 18,
+            replica: false,
             source_settings: Vec::new(),
             target_settings: Vec::new(),
             tls: None,

@@ -84,6 +84,8 @@ pub struct StartServer {
     pub settings: Vec<(String, String)>,
     /// Certificate and key, when it shall take TLS connections with them.
     pub tls: Option<TlsFiles>,
+    /// The port of the server that it is made a physical replica of.
+    pub replica_of: Option<u16>,
 }
 
 /// PEM files of a server.
@@ -131,7 +133,9 @@ impl<K: Kind> Server<K> {
         K::init(&start, &data, port).await?;
         let mut server = Self { port, start, data, process: None, kind: PhantomData };
         server.launch().await?;
-        K::create_roles(&server.start, &server.data, port).await?;
+        if server.start.replica_of.is_none() {
+            K::create_roles(&server.start, &server.data, port).await?;
+        }
         Ok(server)
     }
 
@@ -186,6 +190,17 @@ impl<K: Kind> Server<K> {
     /// With the end of the server's log.
     pub async fn restart(&mut self) -> Result<(), SandboxError> {
         self.stop().await;
+        self.launch().await
+    }
+
+    /// Makes its data folder anew and starts it where it was: of a replica that was promoted, a replica again.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn make_again(&mut self) -> Result<(), SandboxError> {
+        self.stop().await;
+        fs::remove_dir_all(&self.data).map_err(SandboxError::io("remove a data folder"))?;
+        K::init(&self.start, &self.data, self.port).await?;
         self.launch().await
     }
 

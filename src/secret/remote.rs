@@ -1,4 +1,5 @@
-//! References that a service resolves: `${aws-secret:NAME}`, `${aws-secret:NAME#KEY}` and `${ssm:NAME}`.
+//! References that a service resolves: `${aws-secret:NAME}`, `${aws-secret:NAME#KEY}`, `${ssm:NAME}`, and
+//! `${rds:SYSTEM#host}`, which is no secret: where a server of RDS is reached.
 //!
 //! Like the environment, what they stand for belongs to the process: it is asked for again whenever a connection is
 //! opened ([`fresh`]), and what came last is kept in memory for those who can't wait. While writes wait the store is
@@ -15,7 +16,8 @@ use serde_json::Value;
 use super::{Secret, SecretError, resolve};
 
 /// The schemes.
-pub const SCHEMES: [&str; 2] = ["aws-secret", "ssm"];
+pub const SCHEMES: [&str; 3] = ["aws-secret", "ssm", RDS];
+const RDS: &str = "rds";
 /// One text is given up after this long.
 const LIMIT: Duration = Duration::from_secs(8);
 /// The same when writes wait and nothing was read before.
@@ -24,14 +26,15 @@ const SEALED_LIMIT: Duration = Duration::from_secs(1);
 const SHORTEST_MASKED: usize = 6;
 /// Names, and keys of a secret's JSON, whose values are no secrets: masked, they would only hide words from people.
 const PLAIN: [&str; 8] = ["user", "username", "host", "port", "dbname", "database", "engine", "schema"];
-const IN_URL: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is encoded in a part of a URL.
+pub const IN_URL: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a reading gives.
 pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Secret, SecretError>> + Send + 'a>>;
 
 /// Who reads them.
 pub trait Source: Send + Sync {
-    /// Reads what a reference names: `aws-secret:NAME`, `ssm:NAME`.
+    /// Reads what a reference names: `aws-secret:NAME`, `ssm:NAME`, `rds:SYSTEM`.
     fn read<'a>(&'a self, name: &'a str) -> Reading<'a>;
 }
 
@@ -99,9 +102,27 @@ pub fn texts(value: &Value) -> BTreeSet<String> {
 #[must_use]
 pub fn name(reference: &str) -> &str {
     match reference.split_once('#') {
-        Some((name, _)) if reference.starts_with("aws-secret:") => name,
+        Some((name, _)) if has_keys(reference) => name,
         _ => reference,
     }
+}
+
+/// Whether what it stands for is a JSON object, of which a key may be named.
+fn has_keys(reference: &str) -> bool {
+    reference.starts_with("aws-secret:") || is_rds(reference)
+}
+
+/// Whether it says where a server of RDS is: no secret.
+#[must_use]
+pub fn is_rds(reference: &str) -> bool {
+    reference.split_once(':').is_some_and(|(scheme, _)| scheme == RDS)
+}
+
+/// What was read last of a server of RDS, by one of its keys, without asking anybody.
+#[must_use]
+pub fn known_of_rds(system: &str, key: &str) -> Option<String> {
+    let known = held().values.get(&format!("{RDS}:{system}#{key}")).cloned();
+    known?.ok().map(|value| value.expose().to_owned())
 }
 
 /// A text with all references replaced by what they stand for now. Each secret is asked for once, whatever number of its
@@ -140,6 +161,7 @@ async fn read(source: &dyn Source, wanted: &[&str]) -> Result<(), SecretError> {
             Some(text) => part(reference, text),
             None => match source.read(name(reference)).await {
                 Ok(text) => {
+                    keep_all(name(reference), &text)?;
                     let value = part(reference, &text);
                     whole.insert(name(reference), text);
                     value
@@ -150,6 +172,15 @@ async fn read(source: &dyn Source, wanted: &[&str]) -> Result<(), SecretError> {
         keep(reference, value)?;
     }
     Ok(())
+}
+
+/// Of a server of RDS everything is kept, since all of it comes in one answer.
+fn keep_all(name: &str, text: &Secret) -> Result<(), SecretError> {
+    let fields: HashMap<String, Value> = match serde_json::from_str(text.expose()) {
+        Ok(fields) if is_rds(name) => fields,
+        _ => HashMap::new(),
+    };
+    fields.keys().map(|key| format!("{name}#{key}")).try_for_each(|key| keep(&key, part(&key, text)))
 }
 
 /// Keeps what was read; a failure does not forget what was read before.
@@ -168,7 +199,7 @@ fn keep(reference: &str, value: Result<Secret, SecretError>) -> Result<(), Secre
 
 /// The value itself, or the key of its JSON that the reference names. No error repeats any of it.
 fn part(reference: &str, text: &Secret) -> Result<Secret, SecretError> {
-    let Some((_, key)) = reference.split_once('#').filter(|_| reference.starts_with("aws-secret:")) else {
+    let Some((_, key)) = reference.split_once('#').filter(|_| has_keys(reference)) else {
         return Ok(text.clone());
     };
     let unfit = |why: &str| SecretError::Unfit { reference: reference.to_owned(), why: why.to_owned() };
@@ -179,6 +210,7 @@ fn part(reference: &str, text: &Secret) -> Result<Secret, SecretError> {
         Some(Value::String(text)) => Ok(Secret::new(text.clone())),
         Some(Value::Number(number)) => Ok(Secret::new(number.to_string())),
         Some(_) => Err(unfit(&format!("`{key}` is neither a text nor a number"))),
+        None if is_rds(reference) => Err(unfit(&format!("a server of RDS has no `{key}` here"))),
         None => Err(unfit(&format!("the secret has no key `{key}`"))),
     }
 }
@@ -187,10 +219,15 @@ fn part(reference: &str, text: &Secret) -> Result<Secret, SecretError> {
 pub(super) fn lookup(reference: &str, before: &str) -> Result<String, SecretError> {
     let value = held().values.get(reference).cloned();
     let value = value.unwrap_or_else(|| Err(SecretError::Unread(reference.to_owned())))?;
-    if before.contains("://") { Ok(encoded(value.expose())) } else { Ok(value.expose().to_owned()) }
+    if before.contains("://") && !is_rds(reference) {
+        Ok(encoded(value.expose()))
+    } else {
+        Ok(value.expose().to_owned())
+    }
 }
 
-fn encoded(text: &str) -> String {
+/// As a part of a URL.
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, &IN_URL).to_string()
 }
 
@@ -208,7 +245,7 @@ pub(super) fn mask(text: String) -> String {
 fn hidden(reference: &str, value: &Result<Secret, SecretError>) -> Vec<String> {
     let last = reference.rsplit(['#', '/', ':']).next().unwrap_or_default();
     let Ok(value) = value else { return Vec::new() };
-    if PLAIN.contains(&last) {
+    if PLAIN.contains(&last) || is_rds(reference) {
         return Vec::new();
     }
     let url = url::Url::parse(value.expose()).ok();

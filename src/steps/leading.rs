@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{StepError, failover, run_task};
+use super::{StepError, failover, run_task, snapshot};
 use crate::clock;
 use crate::endpoints::{self, Endpoint, Errand, Leads, Route};
 use crate::executor::state::{RunState, Side};
@@ -90,6 +90,7 @@ pub(super) async fn findings(plan: &Plan) -> Vec<Finding> {
                 }
             }
             Step::RunTask(task) => findings.push(run_task::finding(task, &world).await),
+            Step::Snapshot(step) => findings.push(snapshot::finding(step, &world).await),
             Step::Failover(step) => findings.push(failover::finding(step, &world).await),
             _ => {}
         }
@@ -114,6 +115,7 @@ pub fn permissions(plan: &Plan) -> Vec<Permission> {
             open.flat_map(|endpoint| endpoint.permissions()).collect()
         }
         Step::RunTask(task) => run_task::permissions(task, &world),
+        Step::Snapshot(step) => snapshot::permissions(step, &world),
         Step::Failover(step) => failover::permissions(step, &world),
         _ => Vec::new(),
     };

@@ -15,10 +15,12 @@ mod notes;
 mod preflight;
 mod promote;
 mod prove;
+mod rds_server;
 mod replicate;
 mod run_task;
 mod sequences;
 mod shift;
+mod snapshot;
 mod sql;
 mod switch;
 mod verify;
@@ -31,6 +33,7 @@ pub use freeze::new_token;
 pub use leading::permissions;
 pub use preflight::{accepted, findings};
 pub use prove::prove;
+pub use rds_server::changed as server_changed;
 pub use verify::{PATIENCE as COMPARE_PATIENCE, status_words};
 
 use async_trait::async_trait;
@@ -116,6 +119,7 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Sql(step) => step,
         Step::Command(step) => step,
         Step::RunTask(step) => step,
+        Step::Snapshot(step) => step,
         Step::Failover(step) => step,
     }
 }

@@ -24,7 +24,7 @@ impl Action for Promote {
                 pair.leaving(way).to_owned(),
                 "-- after the commit point the way back is a window with source and target exchanged".to_owned(),
             )],
-            clients: None,
+            clients: engine::of_plan(plan).waits(plan, way),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::executor::state::RunState;
 use crate::journal::Move;
 use crate::plan::{Plan, references};
 use crate::runbook::model::{OnFail, Window};
+use crate::secret::remote;
 use crate::systems::pair::Heading;
 
 /// How long arming may take: longer than the tokens and logins that it waits for.
@@ -25,12 +26,14 @@ const ARM_LIMIT: Duration = Duration::from_secs(60);
 impl Action for Window {
     fn describe(&self, plan: &Plan, way: Heading) -> Description {
         let Some(pair) = &plan.pair else { return Description::default() };
+        let longer =
+            engine::of_plan(plan).waits(plan, way).map(|longer| format!(", then {longer}")).unwrap_or_default();
         let gates =
             if self.gates.is_empty() { String::new() } else { format!("gates {} open; ", self.gates.join(", ")) };
         Description {
             summary: format!(
                 "Arm the window from {} to {}: {gates}a token goes through both streams, connections are opened, the \
-                 window's statements are tried and taken back, the guard is started. Writes wait at most {}",
+                 window's statements are tried and taken back, the guard is started. Writes wait at most {}{longer}",
                 pair.leaving(way),
                 pair.arriving(way),
                 self.budget
@@ -64,6 +67,10 @@ impl Window {
     async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Result<(), StepError> {
         let pair = cx.pair()?;
         references::warm(&cx.plan).await?;
+        if references::all(&cx.plan).iter().any(|reference| remote::is_rds(reference)) {
+            // After a failover or a rename the endpoint may lead elsewhere: whoever was dialled before may be left.
+            cx.rig.forget().await;
+        }
         cx.rig.warm(&[&pair.source, &pair.target], cx.plan.endpoints()).await?;
         cx.engine().look_before(cx, of.way).await?;
         let route = Route::of(&cx.plan, &cx.world, of.way)?;

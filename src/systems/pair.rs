@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::runbook::model::Name;
+use crate::runbook::model::{Means, Name};
 
 /// In which direction the cutover goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,13 +94,16 @@ pub struct Pair {
     pub source: Name,
     /// The database that is moved to.
     pub target: Name,
+    /// By what means it follows.
+    #[serde(default, skip_serializing_if = "Means::is_native")]
+    pub through: Means,
 }
 
 impl Pair {
     /// A pair of two systems.
     #[must_use]
     pub fn new(source: impl Into<Name>, target: impl Into<Name>) -> Self {
-        Self { source: source.into(), target: target.into() }
+        Self { source: source.into(), target: target.into(), through: Means::Native }
     }
 
     /// The side that a passage in this direction leaves: it publishes the stream of that direction.

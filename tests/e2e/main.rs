@@ -21,6 +21,7 @@ mod mysql;
 mod pgbouncer;
 mod preflight;
 mod prometheus;
+mod replica;
 mod sandbox;
 mod schema_copy;
 mod screen;

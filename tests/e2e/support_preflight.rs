@@ -91,10 +91,8 @@ impl Cluster {
             name: name.to_owned(),
             spec: Postgres {
                 url: format!("postgresql://{credentials}@127.0.0.1:{}/{database}", self.port),
-                replication_url: None,
-                address: None,
                 tls: Tls { mode: TlsMode::Disable, ca: None },
-                exempt_roles: Vec::new(),
+                ..Postgres::default()
             },
         }
     }

@@ -136,13 +136,7 @@ impl Pg {
     }
 
     pub fn system(&self, database: &str) -> System {
-        System::Postgres(Postgres {
-            url: self.url(database),
-            replication_url: None,
-            address: None,
-            tls: Tls::default(),
-            exempt_roles: Vec::new(),
-        })
+        System::Postgres(Postgres { url: self.url(database), tls: Tls::default(), ..Postgres::default() })
     }
 
     pub async fn sql(&self, database: &str, sql: &str) {

@@ -96,8 +96,7 @@ impl Cluster {
 
     pub fn database(&self, name: &str) -> Database {
         let tls = Tls { mode: TlsMode::Disable, ca: None };
-        let spec =
-            Postgres { url: self.url("postgres"), replication_url: None, address: None, tls, exempt_roles: Vec::new() };
+        let spec = Postgres { url: self.url("postgres"), tls, ..Postgres::default() };
         Database { name: name.to_owned(), spec }
     }
 

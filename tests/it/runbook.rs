@@ -80,6 +80,11 @@ fn tells_where_an_endpoint_may_not_stand() {
 }
 
 #[test]
+fn tells_what_a_database_on_rds_must_say() {
+    insta::assert_snapshot!(mistakes("rds.yaml"));
+}
+
+#[test]
 fn tells_every_unsafe_order_at_once() {
     insta::assert_snapshot!(mistakes("order.yaml"));
 }
@@ -133,15 +138,16 @@ fn shipped_runbooks_have_no_mistakes_and_no_warnings() {
         assert!(loaded.runbook.environments.is_empty(), "an overlay is not part of what is run");
     }
     let count = std::fs::read_dir(root().join("runbooks")).unwrap().count();
-    assert_eq!(count, 7, "a shipped runbook is not tested here");
+    assert_eq!(count, 8, "a shipped runbook is not tested here");
 }
 
-fn shipped() -> [(&'static str, Option<&'static str>); 8] {
+fn shipped() -> [(&'static str, Option<&'static str>); 9] {
     [
         ("rehearsal-postgres.yaml", None),
         ("rehearsal-mysql.yaml", None),
         ("rehearsal-mariadb.yaml", None),
         ("rehearsal-aws.yaml", None),
+        ("rehearsal-replica.yaml", None),
         ("mysql-droplet-to-rds.yaml", None),
         ("postgres-droplet-to-ecs.yaml", None),
         ("postgres-droplet-to-rds.yaml", None),

@@ -20,7 +20,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         [] => catalog::application_schemas(&source).await?,
         named => named.to_vec(),
     };
-    let rds = |name: &str| world.mysql(name).ok().and_then(|database| database.spec.rds);
+    let rds = |name: &str| world.mysql(name).ok().and_then(|database| database.spec.is_rds());
     let (of_source, mut of_target) =
         (look(&here, wanted, rds(&replicate.from)), look(&there, wanted, rds(&replicate.to)));
     own_domain(&target, &of_source, &mut of_target)?;
@@ -47,6 +47,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         sequences: catalog::sequences(&source, &schemas).await?,
         schemas,
         routes: indexmap::IndexMap::new(),
+        servers: indexmap::IndexMap::new(),
         mysql: Some(mysql),
     })
 }
@@ -93,6 +94,7 @@ fn look(identity: &Identity, wanted: Fence, rds: Option<bool>) -> SideChoices {
             domain: identity.variable("gtid_domain_id").parse().unwrap_or(0),
             new_words: identity.flavour == Flavour::Mysql && identity.version.from(8, 4, 0),
         }),
+        rds: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Arming the window: the servers are those of the plan, everything is carried, both streams carry a token now, what
 //! the fence must restore is known, and the window's statements were tried.
 
+use std::time::Duration;
+
 use futures_util::future::try_join;
 use serde_json::json;
 
@@ -20,12 +22,18 @@ use crate::systems::postgres::fence::{self, Fencing, Open};
 use crate::systems::postgres::{Session, catalog, setup, stream};
 
 /// How long a token may take through a stream that works.
+pub(in crate::engine) const PROOF: Duration = Duration::from_millis(PROOF_MS);
 const PROOF_MS: u64 = 10_000;
 
 pub(super) fn describe(plan: &Plan, way: Heading) -> Lines {
+    describe_with(plan, way, &[Heading::Forth, Heading::Back])
+}
+
+/// The same, where only these streams are there.
+pub(in crate::engine) fn describe_with(plan: &Plan, way: Heading, streams: &[Heading]) -> Lines {
     let Some(pair) = &plan.pair else { return Vec::new() };
     let mut apply = Vec::new();
-    for heading in [Heading::Forth, Heading::Back] {
+    for &heading in streams {
         let (publisher, subscriber) = (pair.leaving(heading), pair.arriving(heading));
         apply.push((publisher.to_owned(), stream::write_token(heading, "RUN", "TOKEN").trim_end().to_owned()));
         let wait = stream::await_token(heading, "TOKEN", None, PROOF_MS);
@@ -64,7 +72,7 @@ pub(super) async fn arm(cx: &Context, state: &RunState, of: &Move) -> Outcome<()
 }
 
 /// What lifting the fence must restore: read from the side that is open now.
-async fn remember_open(cx: &Context, of: &Move, leave: &Session) -> Result<Open, StepError> {
+pub(in crate::engine) async fn remember_open(cx: &Context, of: &Move, leave: &Session) -> Result<Open, StepError> {
     let exempt = match cx.plan.systems.get(leave.system()) {
         Some(System::Postgres(spec)) => spec.exempt_roles.clone(),
         _ => Vec::new(),
@@ -103,7 +111,7 @@ async fn try_out(
 }
 
 /// The servers that answer now are those of the plan: a failover in between would have lost the slots.
-async fn same_servers(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
+pub(in crate::engine) async fn same_servers(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
     for session in [leave, arrive] {
         let found = catalog::identity(session).await?;
         let planned = cx.choices(session.system())?;
@@ -136,7 +144,7 @@ async fn prove_streams(cx: &Context, way: Heading) -> Result<(), StepError> {
     try_join(forward, prove(cx, way.opposite())).await.map(drop)
 }
 
-async fn prove(cx: &Context, heading: Heading) -> Result<(), StepError> {
+pub(in crate::engine) async fn prove(cx: &Context, heading: Heading) -> Result<(), StepError> {
     let pair = cx.pair()?;
     let (publisher, subscriber) =
         (cx.rig.postgres(pair.leaving(heading)).await?, cx.rig.postgres(pair.arriving(heading)).await?);
@@ -167,7 +175,7 @@ fn trial_of_promote(run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) 
     format!("BEGIN;\n{mine}\n{points}{lift}ROLLBACK;\n")
 }
 
-async fn tried(cx: &Context, side: &str, sql: String) -> Result<(), StepError> {
+pub(in crate::engine) async fn tried(cx: &Context, side: &str, sql: String) -> Result<(), StepError> {
     let session = cx.rig.postgres(side).await?;
     if let Err(error) = session.batch("try the statements of the window", &sql).await {
         drop(session.batch("leave the transaction", "ROLLBACK").await);

@@ -29,7 +29,7 @@ const FOLLOWED: &str = "SELECT n.nspname::text, c.relname::text FROM pg_subscrip
     AND s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Refuses when something that is on the publisher would not arrive at the subscriber of the stream in this direction.
-pub(super) async fn tables(cx: &Context, heading: Heading) -> Result<(), StepError> {
+pub(in crate::engine) async fn tables(cx: &Context, heading: Heading) -> Result<(), StepError> {
     let Some(replicate) = replicate(cx) else { return Ok(()) };
     let pair = cx.pair()?;
     let (publisher, subscriber) =
@@ -39,7 +39,7 @@ pub(super) async fn tables(cx: &Context, heading: Heading) -> Result<(), StepErr
         named => named.to_vec(),
     };
     let there: BTreeSet<_> = catalog::tables(&publisher, &schemas).await?.into_iter().collect();
-    let published = names(&publisher, PUBLISHED, heading).await?;
+    let published = published(&publisher, heading).await?;
     let followed = names(&subscriber, FOLLOWED, heading).await?;
     let stream = heading.stream();
     let missing: Vec<String> = there.difference(&published).map(full).collect();
@@ -62,7 +62,7 @@ pub(super) async fn tables(cx: &Context, heading: Heading) -> Result<(), StepErr
 }
 
 /// Refuses when the schemas differ in what a stream stumbles over, in either direction.
-pub(super) async fn schema(cx: &Context) -> Result<(), StepError> {
+pub(in crate::engine) async fn schema(cx: &Context) -> Result<(), StepError> {
     let Some(replicate) = replicate(cx) else { return Ok(()) };
     let (source, target) = (cx.world.postgres(&replicate.from)?, cx.world.postgres(&replicate.to)?);
     let options = DriftOptions {
@@ -108,6 +108,14 @@ fn replicate(cx: &Context) -> Option<&Replicate> {
         Step::Replicate(replicate) => Some(replicate),
         _ => None,
     })
+}
+
+/// The tables that a stream carries, on its publisher.
+pub(in crate::engine) async fn published(
+    session: &Session,
+    heading: Heading,
+) -> Result<BTreeSet<(String, String)>, StepError> {
+    names(session, PUBLISHED, heading).await
 }
 
 async fn names(session: &Session, sql: &str, heading: Heading) -> Result<BTreeSet<(String, String)>, StepError> {

@@ -6,7 +6,7 @@ use crate::systems::DriverError;
 use crate::systems::postgres::{Access, Session, catalog};
 use crate::systems::world::World;
 
-pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices, DriverError> {
+pub(in crate::engine) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices, DriverError> {
     let world = World::new(plan.systems.clone());
     let wanted = plan.freeze().map_or(Fence::Auto, |(_, freeze)| freeze.fence);
     let (source, target) = tokio::join!(side(&world, &replicate.from), side(&world, &replicate.to));
@@ -18,6 +18,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
     };
     Ok(Choices {
         routes: indexmap::IndexMap::new(),
+        servers: indexmap::IndexMap::new(),
         source: look(&source, wanted).await?,
         target: look(&target, wanted).await?,
         tables: catalog::tables(&source, &schemas).await?,
@@ -46,5 +47,6 @@ async fn look(session: &Session, wanted: Fence) -> Result<SideChoices, DriverErr
         database: identity.database,
         role: identity.role,
         mysql: None,
+        rds: None,
     })
 }

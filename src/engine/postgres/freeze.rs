@@ -53,7 +53,7 @@ pub(super) async fn thaw(cx: &Context, state: &RunState, of: &Move) -> Outcome<(
 }
 
 /// The fence of one side of the pair.
-pub(super) fn fencing<'a>(cx: &'a Context, side: &str, open: &'a Open) -> Outcome<Fencing<'a>> {
+pub(in crate::engine) fn fencing<'a>(cx: &'a Context, side: &str, open: &'a Open) -> Outcome<Fencing<'a>> {
     let choices = cx.choices(side)?;
     let exempt = match cx.plan.systems.get(side) {
         Some(System::Postgres(spec)) => spec.exempt_roles.as_slice(),
@@ -69,7 +69,7 @@ fn thaw_sql(run: &str, epoch: u64, way: Heading, fencing: &Fencing<'_>) -> Strin
 
 /// What a side was like before it was fenced: from the arming of the window for the side that takes writes, from
 /// `replicate` for the target before the first cutover.
-pub(super) fn known_open(cx: &Context, state: &RunState, side: &str) -> Result<Open, StepError> {
+pub(in crate::engine) fn known_open(cx: &Context, state: &RunState, side: &str) -> Result<Open, StepError> {
     let key = format!("open_{side}");
     remembered(state, "window", &key).or_else(|| remembered(state, "replicate", &key)).ok_or_else(|| {
         let message = format!("the journal does not say what {side} was like before it was fenced (run {})", cx.run);
@@ -78,7 +78,7 @@ pub(super) fn known_open(cx: &Context, state: &RunState, side: &str) -> Result<O
 }
 
 /// For the plan, before the database was read: the limits that most databases have.
-pub(super) fn planned_open(plan: &Plan, side: &str) -> Open {
+pub(in crate::engine) fn planned_open(plan: &Plan, side: &str) -> Open {
     let source = plan.pair.as_ref().is_some_and(|pair| pair.source == side);
     let choices = if source { &plan.choices.source } else { &plan.choices.target };
     let roles = vec!["ROLE".to_owned()];
@@ -86,7 +86,7 @@ pub(super) fn planned_open(plan: &Plan, side: &str) -> Open {
 }
 
 /// For the plan: the fence of one side.
-pub(super) fn planned_fencing<'a>(plan: &Plan, side: &str, open: &'a Open) -> Fencing<'a> {
+pub(in crate::engine) fn planned_fencing<'a>(plan: &Plan, side: &str, open: &'a Open) -> Fencing<'a> {
     let source = plan.pair.as_ref().is_some_and(|pair| pair.source == side);
     let choices = if source { &plan.choices.source } else { &plan.choices.target };
     Fencing { mode: choices.fence, open, exempt: &[], superuser: choices.superuser }

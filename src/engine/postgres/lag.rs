@@ -39,12 +39,20 @@ fn token_and_clock(table: &str) -> String {
 
 pub(super) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
     let (publisher, subscriber) = (flow.publisher(), flow.subscriber());
-    let mut lines = vec![format!("{subscriber}: {SUBSCRIBER}"), format!("{publisher}: {PUBLISHER}")];
-    if gate.max_age.is_some() {
-        lines.push(format!("{subscriber}: {}", token(flow.token_table())));
-        lines.push(format!("{publisher}: {}", token_and_clock(flow.token_table())));
+    let lines = vec![format!("{subscriber}: {SUBSCRIBER}"), format!("{publisher}: {PUBLISHER}")];
+    lines.into_iter().chain(describe_age(gate, flow)).collect()
+}
+
+/// The queries for the age of the last token, where it is asked for.
+pub(in crate::engine) fn describe_age(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
+    if gate.max_age.is_none() {
+        return Vec::new();
     }
-    lines
+    let table = flow.token_table();
+    vec![
+        format!("{}: {}", flow.subscriber(), token(table)),
+        format!("{}: {}", flow.publisher(), token_and_clock(table)),
+    ]
 }
 
 pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &GateContext<'_>) -> Result<Lag> {
@@ -105,7 +113,10 @@ async fn publisher(session: &Session, stream: &str) -> Result<std::result::Resul
 }
 
 /// Seconds since the last token that has arrived was written, or why that is not known. Only the executor writes it.
-async fn age(flow: Flow<'_>, context: &GateContext<'_>) -> Result<std::result::Result<f64, String>> {
+pub(in crate::engine) async fn age(
+    flow: Flow<'_>,
+    context: &GateContext<'_>,
+) -> Result<std::result::Result<f64, String>> {
     let (arrived_sql, written_sql) = (token(flow.token_table()), token_and_clock(flow.token_table()));
     let what = "read the token";
     let arrived = async |session: &Session| session.rows(what, &arrived_sql, &[]).await;

@@ -1,20 +1,20 @@
 //! PostgreSQL 15 to 18: two logical streams whose points are set inside the window.
 
-mod arm;
-mod carried;
-mod choose;
-mod drain;
+pub(super) mod arm;
+pub(super) mod carried;
+pub(super) mod choose;
+pub(super) mod drain;
 mod finalize;
-mod freeze;
-mod lag;
+pub(super) mod freeze;
+pub(super) mod lag;
 mod long_transactions;
-mod preflight;
-mod promote;
+pub(super) mod preflight;
+pub(super) mod promote;
 mod prove;
 mod query;
-mod replicate;
+pub(super) mod replicate;
 mod sequences;
-mod slots;
+pub(super) mod slots;
 mod statements;
 mod verify;
 

@@ -18,7 +18,7 @@ pub(super) async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<
     Ok(preflight::judge(&input))
 }
 
-fn wanted(plan: &Plan) -> Wanted {
+pub(in crate::engine) fn wanted(plan: &Plan) -> Wanted {
     let mut wanted = Wanted { budget: plan.window().map(|(_, window)| window.budget), ..Wanted::default() };
     for step in &plan.steps {
         match &step.step {
@@ -39,7 +39,7 @@ fn wanted(plan: &Plan) -> Wanted {
     wanted
 }
 
-async fn pooler_facts(plan: &Plan) -> systems::Result<Vec<PoolerFacts>> {
+pub(in crate::engine) async fn pooler_facts(plan: &Plan) -> systems::Result<Vec<PoolerFacts>> {
     let mut facts = Vec::new();
     let world = World::new(plan.systems.clone());
     let pooled = |name: &&String| matches!(plan.systems.get(*name), Some(System::Pgbouncer(_)));

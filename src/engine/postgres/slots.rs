@@ -12,7 +12,7 @@ use crate::systems::pair::Heading;
 use crate::systems::postgres::stream::{self, SlotChange, SlotMark};
 
 /// Marks the slot of a stream, and remembers the mark.
-pub(super) async fn mark(cx: &Context, of: &Move, heading: Heading) -> Outcome<()> {
+pub(in crate::engine) async fn mark(cx: &Context, of: &Move, heading: Heading) -> Outcome<()> {
     let publisher = cx.rig.postgres(cx.pair()?.leaving(heading)).await?;
     let mark = stream::mark_slot(&publisher, heading).await?;
     cx.note(of, json!({ key(heading): mark }), Durability::Ordered)
@@ -23,7 +23,8 @@ pub(super) async fn mark(cx: &Context, of: &Move, heading: Heading) -> Outcome<(
 pub(super) async fn same(cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
     mark(cx, of, of.way.opposite()).await?;
     let key = key(of.way);
-    let known = remembered::<SlotMark>(state, "window", &key).or_else(|| remembered(state, "replicate", &key));
+    let known =
+        ["window", "promote", "replicate"].into_iter().find_map(|kind| remembered::<SlotMark>(state, kind, &key));
     let Some(known) = known else { return Ok(()) };
     let side = cx.pair()?.leaving(of.way);
     let found = stream::slot_mark(&*cx.rig.postgres(side).await?, of.way).await?;

@@ -11,6 +11,7 @@ mod locale;
 mod logic;
 mod privileges;
 mod reach;
+pub mod replica;
 mod roles;
 mod sequences;
 mod servers;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
 use crate::runbook::diagnostics::suggest;
-use crate::runbook::model::{Fence, Freeze, Gate, Holds, Step, System};
+use crate::runbook::model::{Fence, Freeze, Gate, Holds, Means, Replicate, Step, System};
 
 /// Kinds of systems that are databases.
 const DATABASES: [&str; 3] = ["postgres", "mysql", "mariadb"];
@@ -92,6 +92,7 @@ fn systems_of_steps(check: &mut Check<'_>) {
                 check.database(&format!("{path}/from"), &step.from);
                 check.database(&format!("{path}/to"), &step.to);
                 one_kind(check, &path, &step.from, &step.to);
+                means(check, &path, step);
             }
             Step::Shift(step) => check.traffic(&format!("{path}/traffic"), &step.traffic),
             Step::Freeze(step) => {
@@ -101,6 +102,7 @@ fn systems_of_steps(check: &mut Check<'_>) {
             }
             Step::Switch(step) => endpoints(check, &format!("{path}/endpoints"), &step.endpoints, is_endpoint),
             Step::Sql(step) => check.database(&format!("{path}/system"), &step.system),
+            Step::Snapshot(step) => check.system(&format!("{path}/of"), &step.of, "rds"),
             _ => {}
         }
     }
@@ -114,6 +116,16 @@ fn one_kind(check: &mut Check<'_>, path: &str, from: &str, to: &str) {
     {
         let message = format!("`{from}` is a {source} and `{to}` is a {target}: one can't follow the other");
         check.error(&format!("{path}/to"), "two-kinds", &message, format!("move to a {source}"));
+    }
+}
+
+/// Not every kind of database can be followed by every means.
+fn means(check: &mut Check<'_>, path: &str, step: &Replicate) {
+    let kind = check.runbook.systems.get(&step.from).map(System::kind);
+    if step.through == Means::ReadReplica && matches!(kind, Some("mysql" | "mariadb")) {
+        let message = "`read-replica` promotes a physical replica, which only PostgreSQL has";
+        let remedy = "leave `through` out: a binlog replica follows natively";
+        check.error(&format!("{path}/through"), "wrong-means", message, remedy);
     }
 }
 

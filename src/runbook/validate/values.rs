@@ -1,6 +1,7 @@
 //! Values: shapes of addresses, and values that must fit each other.
 
 mod metrics;
+mod named;
 
 use std::time::Duration;
 
@@ -39,7 +40,17 @@ pub(super) fn check(check: &mut Check<'_>) {
 }
 
 fn postgres(check: &mut Check<'_>, path: &str, system: &Postgres) {
-    database_url(check, &format!("{path}/url"), &system.url, true);
+    match system.naming() {
+        Some(naming) => named::check(check, path, &system.url, &naming, true),
+        None if named::nothing(check, path, &system.url) => {}
+        None => database_url(check, &format!("{path}/url"), &system.url, true),
+    }
+    named::alone(
+        check,
+        path,
+        system.naming().is_some(),
+        [&system.secret, &system.user, &system.password, &system.database],
+    );
     if let Some(url) = &system.replication_url {
         database_url(check, &format!("{path}/replication-url"), url, true);
     }
@@ -49,10 +60,19 @@ fn postgres(check: &mut Check<'_>, path: &str, system: &Postgres) {
 }
 
 fn mysql(check: &mut Check<'_>, path: &str, system: &Mysql) {
-    for (key, url) in [("url", Some(&system.url)), ("replication-url", system.replication_url.as_ref())] {
-        if let Some(url) = url {
-            server_url(check, &format!("{path}/{key}"), url, MYSQL, false);
-        }
+    match system.naming() {
+        Some(naming) => named::check(check, path, &system.url, &naming, false),
+        None if named::nothing(check, path, &system.url) => {}
+        None => server_url(check, &format!("{path}/url"), &system.url, MYSQL, false),
+    }
+    named::alone(
+        check,
+        path,
+        system.naming().is_some(),
+        [&system.secret, &system.user, &system.password, &system.database],
+    );
+    if let Some(url) = &system.replication_url {
+        server_url(check, &format!("{path}/replication-url"), url, MYSQL, false);
     }
     if let Some(address) = &system.address {
         host_and_port(check, &format!("{path}/address"), address);

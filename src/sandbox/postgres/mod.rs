@@ -66,7 +66,10 @@ impl Kind for Postgres {
     }
 
     async fn init(start: &StartServer, data: &Path, port: u16) -> Result<(), SandboxError> {
-        init_cluster(start, data).await?;
+        match start.replica_of {
+            Some(primary) => copy_cluster(start, data, primary).await?,
+            None => init_cluster(start, data).await?,
+        }
         write_settings(start, data, port)
     }
 
@@ -151,6 +154,25 @@ async fn init_cluster(start: &StartServer, data: &Path) -> Result<(), SandboxErr
     let done = process::run(&initdb).await;
     fs::remove_file(&password_file).map_err(SandboxError::io("remove a password file"))?;
     done
+}
+
+/// A physical replica: it follows the primary from its first start on.
+async fn copy_cluster(start: &StartServer, data: &Path, primary: u16) -> Result<(), SandboxError> {
+    owner::make_folder(data)?;
+    let url = format!("host=127.0.0.1 port={primary} user={}", Role::Superuser.name());
+    let backup = Spawn {
+        name: &format!("{}-basebackup", start.name),
+        program: &start.program.path.join("pg_basebackup"),
+        args: ["-d", &url, "-D", &data.display().to_string(), "-R", "-X", "stream", "-c", "fast", "--no-sync"]
+            .map(String::from)
+            .to_vec(),
+        env: vec![("PGPASSWORD", start.passwords.of(Role::Superuser))],
+        root: &start.root,
+        working_folder: data,
+        as_servant: true,
+        end_with: EndWith::Kill,
+    };
+    process::run(&backup).await
 }
 
 const HBA: &str = "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n";

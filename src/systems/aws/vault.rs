@@ -1,30 +1,41 @@
-//! What secret references stand for in Secrets Manager and Parameter Store, at the place that the runbook's `aws:`
-//! names. Only reads.
+//! What references stand for: in Secrets Manager and Parameter Store, at the place that the runbook's `aws:` names, and
+//! in RDS, at the place of the `rds` system. Only reads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Access, Call, Hubs, Permission, Service, parameters, secrets_manager};
-use crate::runbook::model::AwsPlace;
+use super::{Access, Call, Permission, Service, parameters, rds, secrets_manager};
+use crate::runbook::model::{AwsPlace, Name};
 use crate::secret::remote::{self, Reading, Source};
 use crate::secret::{Secret, SecretError};
+use crate::systems::world::World;
 use crate::systems::{DriverError, Result};
 
 /// What errors call it.
 pub const LABEL: &str = "secret references";
 
+/// Resource ids of servers of RDS, by the names of their systems.
+pub type Planned = BTreeMap<Name, String>;
+
 /// Reads references at one place.
 struct Vault {
-    hubs: Hubs,
+    world: World,
     place: AwsPlace,
+    planned: Planned,
 }
 
 impl Vault {
     async fn value(&self, name: &str) -> Result<Secret> {
+        if let Some(system) = name.strip_prefix("rds:") {
+            let (spec, aws) = (self.world.rds(system)?, self.world.aws(system, Access::ReadOnly).await?);
+            let planned = self.planned.get(system).map(String::as_str);
+            return Ok(Secret::new(rds::endpoint(&aws, &spec, planned).await?.to_string()));
+        }
         let mut place = self.place.clone();
         place.region = region_of(name).or(place.region);
-        let aws = self.hubs.aws(LABEL, &place, Access::ReadOnly).await?;
+        let aws = self.world.aws_at(LABEL, &place, Access::ReadOnly).await?;
         match name.split_once(':') {
             Some(("aws-secret", id)) => Ok(secrets_manager::current(&aws, id).await?.text),
             Some((_, parameter)) => Ok(parameters::read(&aws, parameter).await?.value),
@@ -52,9 +63,10 @@ fn told(name: &str, error: DriverError) -> SecretError {
     SecretError::Source { reference: name.to_owned(), reason: error.reason, hint, code: error.code }
 }
 
-/// From now on, references are read at this place.
-pub fn open(place: &AwsPlace) {
-    remote::install(Arc::new(Vault { hubs: Hubs::default(), place: place.clone() }));
+/// From now on, references are read at this place. A server of RDS must be the one that was planned, whatever it is
+/// called now.
+pub fn open(place: &AwsPlace, world: World, planned: Planned) {
+    remote::install(Arc::new(Vault { world, place: place.clone(), planned }));
 }
 
 /// The call that reads a reference without its key: `aws-secret:NAME`, `ssm:NAME`.

@@ -9,6 +9,7 @@ pub mod probe;
 pub mod schema_copy;
 pub mod session;
 pub mod setup;
+pub mod standby;
 pub mod stream;
 pub mod survey;
 pub(in crate::systems) mod tls;

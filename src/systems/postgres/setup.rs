@@ -13,6 +13,9 @@ pub const NOT_DRAINED: &str = "PM004";
 /// SQLSTATE: another run has the database.
 pub const CLAIMED: &str = "PM005";
 
+/// SQLSTATE: no such table, no such schema; a standby takes no writes.
+const NOT_THERE: [&str; 3] = ["42P01", "3F000", "25006"];
+
 /// Makes the schema; repeatable.
 pub const SETUP: &str = "BEGIN;
 SELECT pg_advisory_xact_lock(hashtext('pointsman'));
@@ -66,11 +69,11 @@ pub async fn owner(session: &Session) -> Result<Option<String>> {
 }
 
 /// Makes `epoch` the only one that may change a database that the run has. Waits for a transaction of an older executor
-/// that is under way. Does nothing before [`claim`].
+/// that is under way. Does nothing before [`claim`], nor on a standby, which has what its primary has.
 pub async fn raise_epoch(session: &Session, run: &str, epoch: u64) -> Result<()> {
     let sql = format!("UPDATE pointsman.run SET epoch = {epoch} WHERE run = {} AND epoch < {epoch}", literal(run));
     match session.batch("take the run there", &sql).await {
-        Err(error) if error.is_code("42P01") || error.is_code("3F000") => Ok(()),
+        Err(error) if NOT_THERE.iter().any(|code| error.is_code(code)) => Ok(()),
         other => other.map(drop),
     }
 }

@@ -82,6 +82,31 @@ pub fn create_subscription(heading: Heading, connection: &str, copy: bool) -> St
     )
 }
 
+/// The subscription of a stream whose slot was made before, at the place where the stream begins. Without a slot it is
+/// only good for being tried: it dials the publisher and looks for the publications, in a transaction that is taken back.
+#[must_use]
+pub fn subscribe_to_slot(heading: Heading, connection: &str, with_slot: bool) -> String {
+    let stream = heading.stream();
+    let slot =
+        if with_slot { format!("slot_name = '{stream}'") } else { "slot_name = NONE, enabled = false".to_owned() };
+    format!(
+        "CREATE SUBSCRIPTION {stream} CONNECTION {} PUBLICATION {}, {stream} \
+         WITH (copy_data = false, create_slot = false, {slot})",
+        literal(connection),
+        token_publication(heading),
+    )
+}
+
+/// Makes the slot of a stream, if it isn't there: what is written from here on goes through it.
+#[must_use]
+pub fn create_slot(heading: Heading) -> String {
+    let slot = literal(heading.stream());
+    format!(
+        "SELECT pg_create_logical_replication_slot({slot}, 'pgoutput') \
+         WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {slot})"
+    )
+}
+
 /// State of a subscription on its subscriber.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscription {

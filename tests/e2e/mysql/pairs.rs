@@ -28,15 +28,8 @@ pub async fn pair<K: Kind<Client = MysqlClient>>(source: Settings, target: Setti
 
 /// A server as a system of a runbook, with this role's account.
 pub fn database<K: Kind>(name: &str, server: &Server<K>, role: Role) -> Database {
-    let spec = Spec {
-        url: server.url(role, DATABASE),
-        replication_url: None,
-        replication_ca: None,
-        address: None,
-        tls: Tls { mode: TlsMode::Disable, ca: None },
-        exempt_users: Vec::new(),
-        rds: None,
-    };
+    let spec =
+        Spec { url: server.url(role, DATABASE), tls: Tls { mode: TlsMode::Disable, ca: None }, ..Spec::default() };
     let flavour = if K::NAME == "MariaDB" { Flavour::Mariadb } else { Flavour::Mysql };
     Database { name: name.to_owned(), flavour, spec }
 }

@@ -40,10 +40,12 @@ pub fn plan_as_written(file: &str, text: &str) -> Plan {
         database: "shop".into(),
         role: "pointsman".into(),
         mysql: None,
+        rds: None,
     };
     let public = |name: &str| ("public".to_owned(), name.to_owned());
     let choices = Choices {
         routes: indexmap::IndexMap::new(),
+        servers: indexmap::IndexMap::new(),
         source: side(150_013, "7000000000000000001"),
         target: side(180_001, "7000000000000000002"),
         tables: vec![public("orders"), public("customers")],

@@ -5,13 +5,17 @@
 //! stays with the server for as long as it lives.
 
 mod change;
+mod endpoint;
 pub mod proxy;
 mod read;
 mod server;
+mod snapshots;
 
 pub use change::failover;
+pub use endpoint::endpoint;
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
+pub use snapshots::{SNAPSHOT_EXISTS, Snapshot, create_snapshot, snapshot};
 
 /// Code of the answer when there is no such instance.
 pub const NO_INSTANCE: &str = "DBInstanceNotFound";

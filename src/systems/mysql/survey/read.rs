@@ -35,7 +35,7 @@ impl Survey {
             ..Self::default()
         };
         words(&session, &mut survey).await?;
-        survey.server.rds = database.spec.rds.unwrap_or(!survey.account.rds_procedures.is_empty());
+        survey.server.rds = database.spec.is_rds().unwrap_or(!survey.account.rds_procedures.is_empty());
         if survey.server.rds {
             survey.server.rds_retention_hours = retention(&session).await;
         }

@@ -1,0 +1,23 @@
+//! What the preflight of a physical replica looks at: what is asked of two servers, as far as it is no question here,
+//! and how the replica stands.
+
+use super::promotion::Promotion;
+use crate::engine::postgres::preflight::{pooler_facts, wanted};
+use crate::plan::Plan;
+use crate::preflight::Finding;
+use crate::preflight::postgres::{self as preflight, replica};
+use crate::systems;
+use crate::systems::world::World;
+
+pub(super) async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<Vec<Finding>> {
+    let world = World::new(plan.systems.clone());
+    let Some(pair) = &plan.pair else { return Ok(Vec::new()) };
+    let (source, target) = (world.postgres(&pair.source)?, world.postgres(&pair.target)?);
+    let mut wanted = wanted(plan);
+    wanted.copy_schema = false;
+    wanted.workers = 0;
+    let poolers = pooler_facts(plan).await?;
+    let input = preflight::gather(&source, &target, wanted, poolers, accept.to_vec()).await?;
+    let facts = replica::Facts::read(&target).await?;
+    Ok(replica::judge(&input, &facts, Promotion::of(plan).by_server()))
+}

@@ -1,0 +1,122 @@
+//! What the steps that change servers of RDS have in common: which server is meant, what is made for a run is called,
+//! and how long AWS is waited for.
+
+use std::time::{Duration, Instant};
+
+use super::StepError;
+use crate::clock;
+use crate::endpoints::token;
+use crate::executor::context::Context;
+use crate::journal::{FailureKind, Move};
+use crate::plan::Plan;
+use crate::runbook::model::{Rds, Step, System};
+use crate::runbook::units::Span;
+use crate::systems::DriverError;
+use crate::systems::aws::rds::{self as driver, Kind, Server};
+use crate::systems::aws::{Access, Aws};
+use crate::systems::world::World;
+
+/// The tag of what a run has made.
+pub(super) const TAG: &str = "pointsman-run";
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Which kind of server a system of a runbook is.
+pub(super) const fn kind(spec: &Rds) -> Kind {
+    if spec.cluster.is_some() { Kind::Cluster } else { Kind::Instance }
+}
+
+/// What the runbook calls the server.
+pub(super) fn called(spec: &Rds) -> &str {
+    spec.cluster.as_deref().or(spec.instance.as_deref()).unwrap_or_default()
+}
+
+/// The `rds` system of a plan.
+pub(super) fn system<'a>(plan: &'a Plan, name: &str) -> Option<&'a Rds> {
+    match plan.systems.get(name) {
+        Some(System::Rds(spec)) => Some(spec),
+        _ => None,
+    }
+}
+
+/// The systems whose servers the plan must know by their resource ids.
+pub fn changed(step: &Step) -> Option<&str> {
+    match step {
+        Step::Snapshot(step) => Some(&step.of),
+        _ => None,
+    }
+}
+
+/// The server that the plan was made for, whatever it is called now: never another one that has got its identifier.
+pub(super) async fn server(cx: &Context, aws: &Aws, name: &str) -> Result<Server, StepError> {
+    let spec = cx.world.rds(name)?;
+    let Some(known) = cx.plan.choices.servers.get(name) else { return Ok(driver::look(aws, &spec).await?) };
+    let found = driver::by_resource(aws, kind(&spec), &known.resource_id).await?;
+    found.ok_or_else(|| {
+        let message = format!(
+            "{name}: the {} {} of the plan ({}) is gone",
+            kind(&spec).word(),
+            known.identifier,
+            known.resource_id
+        );
+        let hint = "nothing was changed: make a new plan for the server that is there now";
+        StepError::told(FailureKind::Refused, message, Some(hint))
+    })
+}
+
+/// The same for a look beforehand.
+pub(super) async fn looked_at(world: &World, name: &str) -> Result<Server, DriverError> {
+    let aws = world.aws(name, Access::ReadOnly).await?;
+    driver::look(&aws, &world.rds(name)?).await
+}
+
+/// An identifier of RDS that is the same whenever this act is done again: letters, digits and single hyphens, at most 63.
+pub(super) fn identifier(run: &str, of: &Move, number: u64) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let step: String = of.step.chars().map(plain).take(24).collect();
+    let step = step.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+    let token = token(&[run, &of.step, &number.to_string()]).replace('-', "");
+    format!("pointsman-{step}-{}", &token[..16])
+}
+
+/// A wait for AWS that ends.
+pub(super) struct Waiting<'a> {
+    name: &'a str,
+    began: Instant,
+    limit: Span,
+}
+
+impl<'a> Waiting<'a> {
+    /// A wait for a system that begins now.
+    pub fn new(name: &'a str, limit: Span) -> Self {
+        Self { name, began: clock::monotonic(), limit }
+    }
+
+    /// Says what is waited for, and waits a while: longer, the longer it has taken.
+    pub async fn rest(&self, cx: &Context, of: &Move, words: &str) -> Result<(), StepError> {
+        if self.began.elapsed() >= self.limit.0 {
+            let message = format!("{}: {words}, and has been for {}", self.name, self.limit);
+            let hint = "its events say more (`aws rds describe-events`); `pointsman retry` looks and waits again";
+            return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
+        }
+        cx.progress(&of.step, &format!("{}: {words}", self.name));
+        cx.rest((self.began.elapsed() / 4).clamp(PAUSE / 40, PAUSE)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Act;
+    use crate::systems::pair::Heading;
+
+    #[test]
+    fn an_identifier_is_what_aws_takes_and_stands_for_one_act() {
+        let of = |step: &str| Move { step: step.into(), act: Act::Apply, way: Heading::Forth };
+        let one = identifier("run", &of("_Last--backup_"), 0);
+        assert!(one.starts_with("pointsman-last-backup-") && one.len() <= 63 && !one.contains("--"), "{one}");
+        assert_eq!(one, identifier("run", &of("_Last--backup_"), 0));
+        let others = [identifier("run", &of("snapshot"), 0), identifier("other", &of("_Last--backup_"), 0)];
+        assert!(!others.contains(&one) && one != identifier("run", &of("_Last--backup_"), 1));
+        assert!(identifier("run", &of("_"), 0).starts_with("pointsman-"));
+    }
+}

@@ -1,0 +1,74 @@
+//! SIGKILL at entries of the journal, and at each one around the promotion: the window is left or finished by the guard,
+//! no write is lost or doubled, and whatever was promoted is led there and back.
+
+use pointsman::{
+    executor::state::Side as Writer,
+    journal::{Event, Outcome, halt},
+    sandbox::history::Side,
+};
+
+use super::{RATE, support::Stage};
+use crate::cutover::support::{KILLED, Load, ended};
+
+/// Kills a run at each of these entries, and recovers: by resuming and going back, or by going back at once.
+async fn kill_at(first: u64, step: usize, up_to: u64) {
+    let mut stage = Stage::new().await;
+    for (n, seq) in (first..=up_to).step_by(step).enumerate() {
+        let load = stage.scene.load(RATE);
+        load.flows().await;
+        let run = stage.scene.command(&stage.scene.run_words()).env(halt::KILL_AT, seq.to_string()).spawn().unwrap();
+        let code = ended(run).await.code;
+        if code == 0 {
+            assert!(seq > 30, "a run has more entries than {seq}\n{}", stage.scene.story());
+            load.stop().await;
+            return;
+        }
+        assert_eq!(code, KILLED, "{}", stage.scene.story());
+        recover(&stage, load, seq, n % 2 == 1).await;
+        if !stage.is_replica().await {
+            stage.replica_again().await;
+        }
+    }
+}
+
+async fn recover(stage: &Stage, load: Load, seq: u64, resumes: bool) {
+    let scene = &stage.scene;
+    let killed_at = crate::cutover::support::summary(&scene.entries()[usize::try_from(seq).unwrap() - 1].event);
+    scene.guard_gone().await;
+    load.flows().await;
+    assert!(scene.state().passage.is_none(), "the window was not left\n{}", scene.story());
+    if resumes && scene.state().outcome.is_none() {
+        let goes_on = scene.call(&["resume", "--output", "json"]).await;
+        assert!(matches!(goes_on.code, 0 | 5), "{goes_on:?}\n{}", scene.story());
+        load.flows().await;
+    }
+    if !matches!(scene.state().outcome, Some((Outcome::RolledBack, _))) {
+        scene.must(5, &["rollback", "--output", "json"]).await;
+    }
+    load.flows().await;
+    assert_eq!(scene.state().writer, Writer::Source);
+    stage.assert_undone(&format!("killed at entry {seq}, {killed_at}")).await;
+    let mut seen = load.stop().await;
+    let switches = scene.entries().iter().filter(|entry| matches!(entry.event, Event::Passed { .. })).count();
+    scene.clean(&mut seen, Side::Source, switches).await;
+    println!("killed at entry {seq} ({killed_at}): longest wait {:?}", seen.longest_wait());
+    seen.assert_within_budget(scene);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fifth_entry_of_a_run() {
+    kill_at(3, 5, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_entry_of_a_window_around_the_promotion() {
+    let stage = Stage::new().await;
+    let load = stage.scene.load(RATE);
+    stage.scene.run(0).await;
+    load.stop().await;
+    let at = |wanted: fn(&Event) -> bool| stage.scene.entries().iter().find(|entry| wanted(&entry.event)).unwrap().seq;
+    let first = at(|event| super::support::begins(event, "drain"));
+    let last = at(|event| matches!(event, Event::Passed { .. }));
+    drop(stage);
+    kill_at(first, 1, last).await;
+}
