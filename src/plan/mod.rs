@@ -129,6 +129,23 @@ pub struct MysqlChoices {
     /// Routines, triggers and views that the copy takes along, counted for people.
     #[serde(default)]
     pub objects: String,
+    /// How the first copy is made.
+    #[serde(default)]
+    pub copy_by: CopyBy,
+    /// Why it is so.
+    #[serde(default)]
+    pub copy_why: String,
+}
+
+/// How the first copy of MySQL or MariaDB is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyBy {
+    /// The server's dump program, loaded by its client.
+    #[default]
+    Dump,
+    /// The clone plugin: the target fetches every page by itself.
+    Clone,
 }
 
 /// How a stream of MySQL or MariaDB knows where it is.

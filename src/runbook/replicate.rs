@@ -42,6 +42,31 @@ pub struct Replicate {
     /// `POINTSMAN_MARIADB_DUMP`, when absent. The client (`mysql`, `mariadb`) beside it loads what it dumps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<String>,
+    /// MySQL and MariaDB: how the first copy is made.
+    #[serde(default, skip_serializing_if = "CopyMeans::is_auto")]
+    pub copy: CopyMeans,
+}
+
+/// How the first copy of MySQL or MariaDB is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyMeans {
+    /// By a clone where both servers have the plugin and are alike and the target is empty, else by a dump; the plan says
+    /// which, and why.
+    #[default]
+    Auto,
+    /// The server's dump program, loaded by its client.
+    Dump,
+    /// MySQL's clone plugin: the target fetches every page, accounts too, and starts again.
+    Clone,
+}
+
+impl CopyMeans {
+    /// Whether the choice is left to the plan.
+    #[must_use]
+    pub const fn is_auto(&self) -> bool {
+        matches!(self, Self::Auto)
+    }
 }
 
 impl Replicate {

@@ -304,6 +304,10 @@ pub struct Mysql {
     /// How the connection is protected.
     #[serde(default)]
     pub tls: Tls,
+    /// `verify-full`: file with the certificates to trust (PEM) on the host of the *other* server, which verifies this one
+    /// when it replicates; that host's own trust store when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_ca: Option<String>,
     /// Users that the fence leaves in (monitoring, backup): they must not write.
     #[serde(default)]
     pub exempt_users: Vec<String>,

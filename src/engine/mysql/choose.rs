@@ -1,5 +1,6 @@
 //! Every choice of a plan: the tables that are carried, the kind of fence, how a stream knows where it is.
 
+use super::means;
 use crate::plan::{Choices, Follow, MysqlChoices, MysqlSide, Plan, SideChoices};
 use crate::runbook::model::{Fence, Name, Replicate};
 use crate::systems::mysql::catalog::{self, Identity};
@@ -24,7 +25,15 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         (look(&here, wanted, rds(&replicate.from)), look(&there, wanted, rds(&replicate.to)));
     own_domain(&target, &of_source, &mut of_target)?;
     let (follow, why) = follow(&source, &target, &here, &there)?;
+    let (copy_by, copy_why) = means::choose(
+        replicate,
+        &means::Side { database: world.mysql(&replicate.from)?, session: &source, identity: &here, chosen: &of_source },
+        &means::Side { database: world.mysql(&replicate.to)?, session: &target, identity: &there, chosen: &of_target },
+    )
+    .await?;
     let mysql = MysqlChoices {
+        copy_by,
+        copy_why,
         follow,
         why,
         filtered: !replicate.schemas.is_empty(),
@@ -48,7 +57,7 @@ async fn side(world: &World, name: &Name) -> Result<Session> {
     world.mysql(name)?.connect(Access::ReadOnly).await
 }
 
-fn refused(session: &Session, reason: String, hint: &str) -> DriverError {
+pub(super) fn refused(session: &Session, reason: String, hint: &str) -> DriverError {
     DriverError::new(session.system(), "choose how it is followed", reason, Certainty::Refused).with_hint(hint)
 }
 

@@ -3,12 +3,12 @@
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::FailureKind;
-use crate::plan::{Follow, MysqlSide, Plan, SideChoices};
-use crate::runbook::model::{Fence, Mysql as Spec, System};
+use crate::plan::{CopyBy, Follow, MysqlSide, Plan, SideChoices};
+use crate::runbook::model::{Fence, Mysql as Spec, System, TlsMode};
 use crate::steps::StepError;
 use crate::systems::mysql::accounts::REPLICATION_USER;
 use crate::systems::mysql::fence::{Fencing, Open};
-use crate::systems::mysql::stream::Stream;
+use crate::systems::mysql::stream::{Protection, Stream};
 use crate::systems::mysql::{Flavour, dial};
 use crate::systems::pair::Heading;
 
@@ -42,6 +42,20 @@ pub(super) fn side(plan: &Plan, side: &str) -> MysqlSide {
 /// How the streams know where they are.
 pub(super) fn follow(plan: &Plan) -> Follow {
     plan.choices.mysql.as_ref().map_or(Follow::Gtid, |chosen| chosen.follow)
+}
+
+/// How the other server's connection to this one is protected: with TLS where this one has it, and as the runbook asks.
+pub(super) fn protection(plan: &Plan, publisher: &str, encrypted: bool) -> Protection {
+    match spec(plan, publisher).filter(|spec| spec.tls.mode == TlsMode::VerifyFull) {
+        Some(spec) => Protection::Identified(spec.replication_ca.clone()),
+        None if encrypted => Protection::Encrypted,
+        None => Protection::Clear,
+    }
+}
+
+/// How the first copy is made.
+pub(super) fn copy_by(plan: &Plan) -> CopyBy {
+    plan.choices.mysql.as_ref().map_or(CopyBy::Dump, |chosen| chosen.copy_by)
 }
 
 /// The stream in a direction.

@@ -10,6 +10,7 @@ mod finalize;
 mod freeze;
 mod lag;
 mod long_transactions;
+mod means;
 mod preflight;
 mod promote;
 mod prove;

@@ -4,7 +4,9 @@
 //! is then. What the target did by itself before (its own transactions) is declared done on the source, so that it does
 //! not come back as something new.
 
+mod cloning;
 mod describe;
+mod following;
 
 use std::time::Duration;
 
@@ -16,20 +18,15 @@ use crate::engine::Outcome;
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
-use crate::plan::Follow;
-use crate::runbook::model::{Replicate, TlsMode};
+use crate::plan::{CopyBy, Follow};
+use crate::runbook::model::Replicate;
 use crate::secret;
-use crate::steps::{StepError, new_token};
-use crate::systems::mysql::dial::Target;
+use crate::steps::StepError;
 use crate::systems::mysql::dump::{self, Copy};
 use crate::systems::mysql::fence::{self, Fencing, Open};
-use crate::systems::mysql::gtid::{GtidPosition, GtidSet};
-use crate::systems::mysql::stream::{self, Position};
+use crate::systems::mysql::stream::Position;
 use crate::systems::mysql::{Flavour, Session, accounts, catalog, ident, literal, setup};
 use crate::systems::pair::Heading;
-
-/// Transactions of the target's own that are declared done on the source in one round trip.
-const DECLARED_AT_ONCE: usize = 500;
 
 /// The step with what only MySQL and MariaDB know of it.
 pub(super) struct Replication<'a>(pub(super) &'a Replicate);
@@ -38,14 +35,22 @@ impl Replication<'_> {
     pub(super) async fn apply(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome {
         let began = clock::monotonic();
         self.can_be_kept_to_its_schemas(cx)?;
+        // A clone that an earlier executor began goes on: nothing else can be done there until it has ended.
+        if !Self::clone_is_begun(cx, state) {
+            let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
+            arm::own_domain(cx).await?;
+            self.claim(cx, &source).await?;
+            self.claim(cx, &target).await?;
+        }
+        let cloned = self.clone_all(cx, state, of).await?;
         let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
-        arm::own_domain(cx).await?;
-        for session in [&source, &target] {
-            self.claim(cx, session).await?;
+        if cloned.is_some() {
+            self.claim(cx, &target).await?;
         }
         let carried = self.accounts(cx, state, of, &source, &target).await?;
-        self.fence_target(cx, state, of, &target).await?;
-        let start = self.copy(cx, state, of, &target).await?;
+        let open = self.fence_target(cx, state, of, &target, cloned.as_ref().map(|(_, open)| open)).await?;
+        let start = self.copy(cx, state, of, &target, cloned.map(|(start, _)| start)).await?;
+        self.scheduler_as_before(cx, &target, Some(&open)).await?;
         cx.checkpoint()?;
         self.follow(cx, of, &target, &source, Heading::Forth, &start).await?;
         arm::prove(cx, Heading::Forth).await?;
@@ -94,6 +99,10 @@ impl Replication<'_> {
         cx.progress(&of.step, "carrying the accounts over");
         let exempt = common::exempt(&cx.plan, &self.0.from);
         accounts::allow_canaries(source, &exempt, true).await?;
+        if common::copy_by(&cx.plan) == CopyBy::Clone {
+            accounts::allow_canaries(target, &common::exempt(&cx.plan, &self.0.to), true).await?;
+            return Ok("accounts came with the clone".to_owned());
+        }
         let before = remembered::<Vec<String>>(state, "replicate", "accounts").unwrap_or_default();
         if before.is_empty() {
             let missing = accounts::missing(source, target, &exempt).await?;
@@ -111,10 +120,17 @@ impl Replication<'_> {
     }
 
     /// Nobody but the stream writes on the target before the switch. What it was like is remembered first.
-    async fn fence_target(&self, cx: &Context, state: &RunState, of: &Move, target: &Session) -> Result<(), StepError> {
+    async fn fence_target(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        target: &Session,
+        known: Option<&Open>,
+    ) -> Result<Open, StepError> {
         let key = format!("open_{}", self.0.to);
         let exempt = common::exempt(&cx.plan, &self.0.to);
-        let open = match remembered::<Open>(state, "replicate", &key) {
+        let open = match known.cloned().or_else(|| remembered::<Open>(state, "replicate", &key)) {
             Some(open) => open,
             None => {
                 let open = fence::read_open(target, &exempt).await?;
@@ -125,7 +141,7 @@ impl Replication<'_> {
         let fencing = common::fencing(&cx.plan, &self.0.to, &open, &exempt);
         let sql = format!("{}{}", fencing.close(), fencing.expel(5000));
         setup::send_held(target, "fence it until the switch", (&cx.run, cx.epoch), &sql).await?;
-        Ok(())
+        Ok(open)
     }
 
     /// With the copy in place, not even we write there any more.
@@ -139,10 +155,28 @@ impl Replication<'_> {
     }
 
     /// The copy, once: its position is remembered when all of it is loaded.
-    async fn copy(&self, cx: &Context, state: &RunState, of: &Move, target: &Session) -> Result<Position, StepError> {
+    async fn copy(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        target: &Session,
+        cloned: Option<Position>,
+    ) -> Result<Position, StepError> {
         if let Some(start) = remembered::<Position>(state, "replicate", "copied") {
             return Ok(start);
         }
+        let start = match cloned {
+            Some(start) => start,
+            None => self.dump(cx, state, of, target).await?,
+        };
+        let start = self.completed(cx, start).await?;
+        self.events_stand_still(cx, target).await?;
+        cx.note(of, json!({ "copied": start }), Durability::Synced)?;
+        Ok(start)
+    }
+
+    async fn dump(&self, cx: &Context, state: &RunState, of: &Move, target: &Session) -> Result<Position, StepError> {
         let schemas = &cx.plan.choices.schemas;
         self.nothing_in_the_way(cx, state, of, target).await?;
         let (from, to) = (cx.world.mysql(&self.0.from)?, cx.world.mysql(&self.0.to)?);
@@ -178,10 +212,7 @@ impl Replication<'_> {
                 Some("give `timeout` more, then `pointsman retry`"),
             ));
         }
-        let start = self.completed(cx, copied?).await?;
-        self.events_stand_still(cx, target).await?;
-        cx.note(of, json!({ "copied": start }), Durability::Synced)?;
-        Ok(start)
+        copied
     }
 
     /// What is on the target already is nobody's to overwrite.
@@ -238,153 +269,8 @@ impl Replication<'_> {
         Ok(())
     }
 
-    /// Makes a stream, if it isn't there, and starts it. The follower's server dials the other one: this proves that it
-    /// can.
-    async fn follow(
-        &self,
-        cx: &Context,
-        of: &Move,
-        follower: &Session,
-        publisher: &Session,
-        heading: Heading,
-        start: &Position,
-    ) -> Result<(), StepError> {
-        let stream = common::stream(&cx.plan, heading);
-        if let Some(state) = stream.state(follower).await? {
-            if !(state.receives && state.applies) {
-                follower.batch("start replication", &stream.start()).await?;
-            }
-            return self.await_running(cx, follower, &stream).await;
-        }
-        cx.still_mine()?;
-        cx.progress(&of.step, &format!("{} begins to follow {}", follower.system(), publisher.system()));
-        let encrypted = is_encrypted(cx, publisher).await?;
-        let dialled = self.dialled(cx, publisher, encrypted).await?;
-        self.place(follower, heading, start).await?;
-        let schemas: &[String] = if self.0.schemas.is_empty() { &[] } else { &cx.plan.choices.schemas };
-        let create = stream.create(&dialled, encrypted, start);
-        follower.batch("make the stream", &create).await.map_err(|error| {
-            error.with_hint(format!(
-                "{} needs REPLICATION_SLAVE_ADMIN (MariaDB: REPLICATION SLAVE ADMIN), or RDS's procedures",
-                follower.system()
-            ))
-        })?;
-        let filter = stream.filter(schemas, common::accounts_apart(&cx.plan));
-        follower.batch("start replication", &format!("{filter}{}", stream.start())).await?;
-        self.await_running(cx, follower, &stream).await
-    }
-
-    /// Who the follower is for the publisher: the author's account, or one of ours.
-    async fn dialled(&self, cx: &Context, publisher: &Session, encrypted: bool) -> Result<Target, StepError> {
-        let name = publisher.system();
-        let spec = common::spec(&cx.plan, name).ok_or_else(|| StepError::broken("the publisher is not in the plan"))?;
-        let target = crate::systems::mysql::dial::by_other_server(name, spec)?;
-        if spec.replication_url.is_some() {
-            return Ok(target);
-        }
-        let password = accounts::make_replication_user(publisher, &new_token(), encrypted).await?;
-        Ok(accounts::dialled_as_ours(&target, password))
-    }
-
-    /// Tells the follower which transactions it has, where it does not know it by itself.
-    async fn place(&self, follower: &Session, heading: Heading, start: &Position) -> Result<(), StepError> {
-        let Some(gtid) = start.gtid.as_deref().filter(|gtid| !gtid.is_empty()) else { return Ok(()) };
-        match follower.flavour() {
-            Flavour::Mariadb => {
-                let known =
-                    follower.value("read where it is", "SELECT @@GLOBAL.gtid_slave_pos").await?.unwrap_or_default();
-                let unread = |reason: String| StepError::broken(reason);
-                let known = GtidPosition::read(&known).map_err(unread)?;
-                let position = known.overlaid(&GtidPosition::read(gtid).map_err(unread)?);
-                let sql = format!("SET GLOBAL gtid_slave_pos = '{position}'");
-                follower.batch("say where it is", &sql).await?;
-            }
-            Flavour::Mysql if heading == Heading::Forth => {
-                let missing = lacks(follower, gtid).await?;
-                if !missing.is_empty() {
-                    self.purge(follower, &missing).await?;
-                }
-            }
-            // What the source lacks of the target's own was declared done one by one.
-            Flavour::Mysql => {}
-        }
-        Ok(())
-    }
-
-    /// What the copy has is had, though it never came through a stream.
-    async fn purge(&self, follower: &Session, missing: &GtidSet) -> Result<(), StepError> {
-        let sql = format!("SET GLOBAL gtid_purged = '+{missing}'");
-        let Err(error) = follower.batch("say which transactions the copy has", &sql).await else { return Ok(()) };
-        if !error.is_code("1227") && !error.is_code("1621") {
-            return Err(error.into());
-        }
-        for (server, from, to) in missing.intervals() {
-            let sql = format!("CALL mysql.rds_set_external_source_gtid_purged({}, {from}, {to})", literal(server));
-            follower.batch("say which transactions the copy has", &sql).await.map_err(|error| error.with_hint(
-                "RDS has this procedure from 8.0.37 on; else switch gtid_mode off on both servers, so that positions are used",
-            ))?;
-        }
-        Ok(())
-    }
-
-    /// Where the stream back begins. With MySQL's GTIDs the source is given everything that the target did by itself, as
-    /// transactions that do nothing; its other replicas get them the same way.
-    async fn declare_done(
-        &self,
-        cx: &Context,
-        of: &Move,
-        source: &Session,
-        target: &Session,
-    ) -> Result<Position, StepError> {
-        let domain = common::side(&cx.plan, &self.0.to).domain;
-        let follow = common::follow(&cx.plan);
-        if source.flavour() == Flavour::Mariadb {
-            let gtid = target.value("read its position", "SELECT @@GLOBAL.gtid_current_pos").await?;
-            let own = target.value("read its position", "SELECT @@GLOBAL.gtid_binlog_pos").await?.unwrap_or_default();
-            let unread = |reason: String| StepError::broken(reason);
-            let own = GtidPosition::read(&own).map_err(unread)?.of_domain(domain);
-            let position = GtidPosition::read(&gtid.unwrap_or_default()).map_err(unread)?.overlaid(&own);
-            return Ok(Position { gtid: Some(position.to_string()), ..Position::default() });
-        }
-        let new_words = common::side(&cx.plan, &self.0.to).new_words;
-        let sql = stream::show_position(Flavour::Mysql, follow, new_words);
-        let rows = target.rows("read its position", sql).await?;
-        let read = |row: &Vec<Option<String>>| stream::read_position(row, Flavour::Mysql, follow, domain);
-        let here =
-            rows.first().and_then(read).ok_or_else(|| StepError::broken("the target does not say its position"))?;
-        let Some(gtid) = here.gtid.as_deref() else { return Ok(here) };
-        // Only its own: what came from the source is there.
-        let uuid = common::choices(&cx.plan, &self.0.to).system_identifier.clone();
-        let own: Vec<String> = lacks(source, gtid).await?.each().filter(|one| one.starts_with(&uuid)).collect();
-        for (n, batch) in own.chunks(DECLARED_AT_ONCE).enumerate() {
-            cx.checkpoint()?;
-            cx.progress(
-                &of.step,
-                &format!("declaring {} of {} transactions of the target done", n * DECLARED_AT_ONCE, own.len()),
-            );
-            let each = batch.iter().map(|one| format!("SET SESSION gtid_next = '{one}';\nBEGIN;\nCOMMIT;\n"));
-            let sql = format!("{}SET SESSION gtid_next = 'AUTOMATIC';\n", each.collect::<String>());
-            source.batch("declare transactions done", &sql).await?;
-        }
-        Ok(here)
-    }
-
-    async fn await_running(&self, cx: &Context, follower: &Session, stream: &stream::Stream) -> Result<(), StepError> {
-        let began = clock::monotonic();
-        loop {
-            let state = stream.state(follower).await?.unwrap_or_default();
-            let Some(trouble) = state.trouble() else { return Ok(()) };
-            let dead = !state.errors.is_empty() && (!state.applies || began.elapsed() > Duration::from_secs(10));
-            if dead || began.elapsed() > Duration::from_secs(60) {
-                let message = format!("{} does not follow: {trouble}", follower.system());
-                let hint = format!("on {}: {}", follower.system(), stream.show());
-                return Err(StepError::told(FailureKind::Refused, message, Some(&hint)));
-            }
-            cx.rest(Duration::from_millis(50)).await?;
-        }
-    }
-
     pub(super) async fn undo(&self, cx: &Context, state: &RunState) -> Outcome {
+        let before = self.clone_has_ended(cx, state).await?;
         let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
         let (here, there) = tokio::try_join!(setup::owner(&source), setup::owner(&target))?;
         if let Some(other) = here.iter().chain(&there).find(|owner| **owner != cx.run) {
@@ -398,7 +284,7 @@ impl Replication<'_> {
         common::stream(&cx.plan, Heading::Back).drop(&source).await?;
         common::stream(&cx.plan, Heading::Forth).drop(&target).await?;
         let exempt = common::exempt(&cx.plan, &self.0.to);
-        let open = remembered::<Open>(state, "replicate", &format!("open_{}", self.0.to));
+        let open = remembered::<Open>(state, "replicate", &format!("open_{}", self.0.to)).or(before);
         let quiet = common::choices(&cx.plan, &self.0.to).superuser;
         let fencing = open.as_ref().map(|open| common::fencing(&cx.plan, &self.0.to, open, &exempt));
         // Before anybody else may write: what an application wrote into the copy would go with it.
@@ -412,6 +298,7 @@ impl Replication<'_> {
         if let Some(fencing) = &fencing {
             target.batch("lift the fence", &fencing.lift()).await?;
         }
+        self.scheduler_as_before(cx, &target, open.as_ref()).await?;
         let made = remembered::<Vec<String>>(state, "replicate", "accounts").unwrap_or_default();
         accounts::discard(&target, &made, quiet).await?;
         finalize::clear(&source, &common::exempt(&cx.plan, &self.0.from)).await?;
@@ -438,24 +325,6 @@ async fn drop_schemas(
         session.batch("drop a schema that was copied", &sql).await?;
     }
     Ok(())
-}
-
-/// What a server has not executed of a set.
-async fn lacks(session: &Session, set: &str) -> Result<GtidSet, StepError> {
-    let done = session.value("read what it has executed", "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')").await?;
-    let read = |text: &str| GtidSet::read(text).map_err(StepError::broken);
-    Ok(read(set)?.without(&read(&done.unwrap_or_default())?))
-}
-
-/// Whether a server has TLS, so that the other one asks for it; told by our own session, unless the runbook forbids it.
-async fn is_encrypted(cx: &Context, session: &Session) -> Result<bool, StepError> {
-    let mode = common::spec(&cx.plan, session.system()).map_or(TlsMode::Prefer, |spec| spec.tls.mode);
-    if mode == TlsMode::Disable {
-        return Ok(false);
-    }
-    let rows = session.rows("see whether it has TLS", "SHOW SESSION STATUS LIKE 'Ssl_cipher'").await?;
-    let cipher = rows.first().and_then(|row| row.get(1).cloned().flatten()).unwrap_or_default();
-    Ok(!cipher.is_empty())
 }
 
 /// Where the source is now: there is nothing to copy.

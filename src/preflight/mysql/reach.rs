@@ -109,11 +109,30 @@ fn protection(reach: &Reach, from: &Survey, to: &Survey) -> Finding {
             mend,
         );
     }
+    if from.server.rds && reach.verified {
+        let mend = vec![format!("-- `tls: {{ mode: require }}` for {}, if its network is trusted", reach.to)];
+        return check.warn(
+            "replication is encrypted, and nobody is identified",
+            "`tls` asks for the other's identity, and RDS as the side that follows never verifies a certificate.",
+            mend,
+        );
+    }
     if from.server.rds {
         return check.pass(
             "replication is encrypted, and nobody is identified",
             "RDS as the side that follows never verifies the other's certificate.",
         );
+    }
+    if reach.without_ca {
+        let mend = vec![format!("-- `replication-ca` of {}: the file's path on the host of {}", reach.to, reach.from)];
+        let detail =
+            format!("`tls.ca` is a file of this machine, and {} looks into its own host's trust store.", reach.from);
+        return check.warn("the other server may not know whom to trust", detail, mend);
+    }
+    if reach.verified {
+        let detail =
+            format!("The certificate of {} is for `{}`; {} verifies it too.", reach.to, reach.dialled.host, reach.from);
+        return check.pass("replication is encrypted, and the other is identified", detail);
     }
     check.pass("replication is encrypted", "TLS, as `tls` says.")
 }
@@ -189,5 +208,14 @@ mod tests {
         assert_eq!(local.level, Level::Pass);
         let rds = of_source(id, |input, _| input.target.server.rds = true);
         assert!(rds.level == Level::Pass && rds.detail.contains("never verifies"));
+        let verified = of_source(id, |_, reach| reach.verified = true);
+        assert!(verified.level == Level::Pass && verified.title.contains("identified"));
+        let nowhere = of_source(id, |_, reach| (reach.verified, reach.without_ca) = (true, true));
+        assert!(nowhere.level == Level::Warn && nowhere.mend[0].contains("`replication-ca` of source"));
+        let rds = of_source(id, |input, reach| {
+            reach.verified = true;
+            input.target.server.rds = true;
+        });
+        assert_eq!(rds.level, Level::Warn);
     }
 }

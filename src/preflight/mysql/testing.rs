@@ -145,6 +145,8 @@ fn reach(from: &Survey, to: &Survey) -> Reach {
         from: from.system.clone(),
         to: to.system.clone(),
         dialled: to.dialled.clone(),
+        verified: false,
+        without_ca: false,
         found: Some(Found {
             uuid: to.server.uuid.clone(),
             server_id: to.number("server_id").unwrap_or(0),

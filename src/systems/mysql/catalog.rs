@@ -54,7 +54,8 @@ impl Identity {
             };
             // MySQL lists dynamic privileges one by one, beside ALL.
             let all = listed == "ALL PRIVILEGES" && (self.flavour == Flavour::Mariadb || !privilege.contains('_'));
-            all || listed.split(", ").any(|one| one == privilege)
+            // The static ones stand with a space behind the comma, the dynamic ones without.
+            all || listed.split(',').any(|one| one.trim() == privilege)
         })
     }
 
@@ -192,6 +193,8 @@ mod tests {
         assert!(root.is_administrator());
         let some = grants(Flavour::Mysql, "GRANT RELOAD, SUPER ON *.* TO `x`@`%`");
         assert!(some.may("SUPER") && some.may("RELOAD") && !some.may("PROCESS"));
+        let dynamic = "GRANT SYSTEM_VARIABLES_ADMIN,REPLICATION_SLAVE_ADMIN,CONNECTION_ADMIN ON *.* TO `x`@`%`";
+        assert!(grants(Flavour::Mysql, dynamic).is_administrator());
         let rds = grants(Flavour::Mysql, "GRANT SELECT, PROCESS ON *.* TO `admin`@`%`");
         assert!(!rds.is_administrator());
         let schema_only = grants(Flavour::Mysql, "GRANT ALL PRIVILEGES ON `app`.* TO `x`@`%`");

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod catalog;
+pub mod clone;
 pub mod compare;
 pub mod dial;
 pub mod dump;

@@ -25,6 +25,30 @@ pub struct Position {
     pub offset: Option<u64>,
 }
 
+/// How a server's connection to the one that it follows is protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Not at all.
+    Clear,
+    /// By TLS; whoever answers is taken for the other server.
+    Encrypted,
+    /// By TLS, and the certificate must be for the name that is dialled and by one of those in this file on the server that
+    /// dials; by one that its host trusts without a file.
+    Identified(Option<String>),
+}
+
+impl Protection {
+    /// The options of `CHANGE REPLICATION SOURCE` or `CHANGE MASTER`; their names begin with `prefix`.
+    fn options(&self, prefix: &str) -> String {
+        let (ssl, verify) = (*self != Self::Clear, matches!(self, Self::Identified(_)));
+        let ca = match self {
+            Self::Identified(Some(path)) => format!("{prefix}_SSL_CA = {}, ", literal(path)),
+            _ => String::new(),
+        };
+        format!("{prefix}_SSL = {}, {ca}{prefix}_SSL_VERIFY_SERVER_CERT = {}", i32::from(ssl), i32::from(verify))
+    }
+}
+
 /// A stream, as the server that follows has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -55,9 +79,10 @@ impl Stream {
 
     /// What makes it; the password is that of `dialled`.
     #[must_use]
-    pub fn create(&self, dialled: &Target, encrypted: bool, start: &Position) -> String {
+    pub fn create(&self, dialled: &Target, protection: &Protection, start: &Position) -> String {
         let (host, user) = (literal(&dialled.host), literal(&dialled.user));
-        let (password, port, ssl) = (literal(dialled.password.expose()), dialled.port, i32::from(encrypted));
+        let (password, port, ssl) =
+            (literal(dialled.password.expose()), dialled.port, i32::from(*protection != Protection::Clear));
         let (file, offset) = (literal(start.file.as_deref().unwrap_or_default()), start.offset.unwrap_or(4));
         let channel = literal(self.channel());
         match (self.rds, self.flavour, self.follow) {
@@ -83,14 +108,16 @@ impl Stream {
                 };
                 format!(
                     "CHANGE REPLICATION SOURCE TO SOURCE_HOST = {host}, SOURCE_PORT = {port}, SOURCE_USER = {user}, \
-                     SOURCE_PASSWORD = {password}, SOURCE_SSL = {ssl}, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1, \
-                     SOURCE_RETRY_COUNT = 1000000, SOURCE_HEARTBEAT_PERIOD = 5, {from} FOR CHANNEL {channel};\n"
+                     SOURCE_PASSWORD = {password}, {}, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1, \
+                     SOURCE_RETRY_COUNT = 1000000, SOURCE_HEARTBEAT_PERIOD = 5, {from} FOR CHANNEL {channel};\n",
+                    protection.options("SOURCE")
                 )
             }
             (false, Flavour::Mariadb, _) => format!(
                 "CHANGE MASTER {channel} TO MASTER_HOST = {host}, MASTER_PORT = {port}, MASTER_USER = {user}, \
-                 MASTER_PASSWORD = {password}, MASTER_SSL = {ssl}, MASTER_SSL_VERIFY_SERVER_CERT = 0, \
-                 MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 5, MASTER_USE_GTID = slave_pos;\n"
+                 MASTER_PASSWORD = {password}, {}, \
+                 MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 5, MASTER_USE_GTID = slave_pos;\n",
+                protection.options("MASTER")
             ),
         }
     }
@@ -276,6 +303,10 @@ fn remedy(number: &str) -> &'static str {
         "1045" | "2061" => {
             "; the account of `replication-url` is refused: look at its password, REPLICATION SLAVE, and TLS"
         }
+        "2026" => {
+            "; TLS can't be agreed on: with `verify-full` the certificate must be for the host of `replication-url`, and by one of \
+             `replication-ca` on the side that follows"
+        }
         "2003" | "2005" | "2013" => {
             "; the server can't reach the other one: look at `replication-url`, routes and firewalls"
         }
@@ -343,15 +374,22 @@ mod tests {
     #[test]
     fn each_way_has_its_words() {
         let start = Position { file: Some("bin.1".into()), offset: Some(77), ..Position::default() };
-        let made = stream(Flavour::Mysql, Follow::Gtid, false).create(&dialled(), true, &start);
+        let made = stream(Flavour::Mysql, Follow::Gtid, false).create(&dialled(), &Protection::Encrypted, &start);
         assert!(made.contains("SOURCE_AUTO_POSITION = 1 FOR CHANNEL 'pointsman_forward'") && made.contains("'p''w'"));
-        let made = stream(Flavour::Mysql, Follow::Position, true).create(&dialled(), false, &start);
+        let made = stream(Flavour::Mysql, Follow::Position, true).create(&dialled(), &Protection::Clear, &start);
         assert_eq!(made, "CALL mysql.rds_set_external_source('h', 3306, 'u', 'p''w', 'bin.1', 77, 0);\n");
-        let made = stream(Flavour::Mysql, Follow::Gtid, true).create(&dialled(), true, &start);
+        let made = stream(Flavour::Mysql, Follow::Gtid, true).create(&dialled(), &Protection::Encrypted, &start);
         assert_eq!(made, "CALL mysql.rds_set_external_source_with_auto_position('h', 3306, 'u', 'p''w', 1, 0);\n");
-        let made = stream(Flavour::Mariadb, Follow::Gtid, false).create(&dialled(), false, &start);
+        let made = stream(Flavour::Mariadb, Follow::Gtid, false).create(&dialled(), &Protection::Clear, &start);
         assert!(
             made.starts_with("CHANGE MASTER 'pointsman_forward' TO") && made.contains("MASTER_USE_GTID = slave_pos")
+        );
+        assert!(made.contains("MASTER_SSL = 0, MASTER_SSL_VERIFY_SERVER_CERT = 0,"), "{made}");
+        let identified = Protection::Identified(Some("/ca.pem".into()));
+        let made = stream(Flavour::Mysql, Follow::Gtid, false).create(&dialled(), &identified, &start);
+        assert!(
+            made.contains("SOURCE_SSL = 1, SOURCE_SSL_CA = '/ca.pem', SOURCE_SSL_VERIFY_SERVER_CERT = 1,"),
+            "{made}"
         );
         assert_eq!(stream(Flavour::Mysql, Follow::Gtid, true).stop(), "CALL mysql.rds_stop_replication;\n");
         assert_eq!(stream(Flavour::Mariadb, Follow::Gtid, false).forget(), "RESET SLAVE 'pointsman_forward' ALL;\n");

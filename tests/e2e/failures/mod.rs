@@ -9,7 +9,7 @@ mod pooler;
 mod schema;
 mod secrets;
 mod support;
-mod tls;
+pub mod tls;
 mod untouched;
 mod versions;
 mod waiting;

@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use super::support::{Book, Stage, options};
 
 /// An authority of this test; gives the file with its certificate.
-fn authority(folder: &Path, name: &str) -> (CertifiedIssuer<'static, KeyPair>, PathBuf) {
+pub fn authority(folder: &Path, name: &str) -> (CertifiedIssuer<'static, KeyPair>, PathBuf) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -20,7 +20,7 @@ fn authority(folder: &Path, name: &str) -> (CertifiedIssuer<'static, KeyPair>, P
 }
 
 /// A server's certificate for these names, signed by the authority.
-fn server(folder: &Path, issuer: &CertifiedIssuer<'static, KeyPair>, names: &[&str]) -> TlsFiles {
+pub fn server(folder: &Path, issuer: &CertifiedIssuer<'static, KeyPair>, names: &[&str]) -> TlsFiles {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
     let certificate = params.signed_by(&key, issuer).unwrap();

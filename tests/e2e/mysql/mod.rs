@@ -8,7 +8,9 @@ mod pairs;
 mod preflight;
 mod rds;
 mod sandbox;
+mod sequences;
 mod support;
+mod tls;
 
 /// Transactions a second: as many as a target can follow on a machine that is busy with other tests.
 const RATE: f64 = 150.0;

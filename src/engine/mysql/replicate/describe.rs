@@ -2,14 +2,26 @@
 
 use super::super::common;
 use super::Replication;
-use crate::plan::{Follow, Plan};
+use crate::plan::{CopyBy, Follow, Plan};
 use crate::secret;
 use crate::steps::Description;
+use crate::systems::mysql::accounts::REPLICATION_USER;
 use crate::systems::mysql::dial::Target;
 use crate::systems::mysql::dump::{self, Copy};
-use crate::systems::mysql::setup;
 use crate::systems::mysql::stream::Position;
+use crate::systems::mysql::{clone, literal, setup};
 use crate::systems::pair::Heading;
+
+/// In the place of what is known only when the connection is made.
+fn shown() -> Target {
+    Target {
+        host: "HOST".into(),
+        port: 3306,
+        user: "USER".into(),
+        password: secret::Secret::new("NOT SHOWN"),
+        schema: None,
+    }
+}
 
 impl Replication<'_> {
     pub(in crate::engine::mysql) fn describe(&self, plan: &Plan) -> Description {
@@ -20,23 +32,25 @@ impl Replication<'_> {
         let fencing = common::fencing(plan, &target, &open, &exempt);
         let script = |side: &str| setup::script(flavour, servers, common::side(plan, side).rds);
         let mut apply = vec![(source.clone(), script(&source)), (target.clone(), script(&target))];
-        apply.push((target.clone(), "-- CREATE USER and GRANT of each account that is missing here".to_owned()));
+        if common::copy_by(plan) == CopyBy::Clone {
+            apply.extend(self.cloning(&target));
+        } else {
+            apply.push((target.clone(), "-- CREATE USER and GRANT of each account that is missing here".to_owned()));
+        }
         apply.push((target.clone(), setup::held("RUN", 1, &format!("{}{}", fencing.close(), fencing.expel(5000)))));
-        apply.push((target.clone(), self.command(plan)));
-        let shown = Target {
-            host: "HOST".into(),
-            port: 3306,
-            user: "USER".into(),
-            password: secret::Secret::new("NOT SHOWN"),
-            schema: None,
-        };
+        if common::copy_by(plan) == CopyBy::Dump {
+            apply.push((target.clone(), self.command(plan)));
+        }
+        let shown = shown();
         let start = Position { gtid: Some("POSITION".into()), file: Some("FILE".into()), offset: Some(4) };
         for heading in [Heading::Forth, Heading::Back] {
             let stream = common::stream(plan, heading);
             let follower = plan.pair.as_ref().map(|pair| pair.arriving(heading).to_owned()).unwrap_or_default();
             let schemas: &[String] = if self.0.schemas.is_empty() { &[] } else { &plan.choices.schemas };
             let filter = stream.filter(schemas, common::accounts_apart(plan));
-            apply.push((follower, format!("{}{filter}{}", stream.create(&shown, true, &start), stream.start())));
+            let publisher = plan.pair.as_ref().map(|pair| pair.leaving(heading).to_owned()).unwrap_or_default();
+            let create = stream.create(&shown, &common::protection(plan, &publisher, true), &start);
+            apply.push((follower, format!("{create}{filter}{}", stream.start())));
         }
         if !fencing.seal().is_empty() {
             apply.push((target.clone(), fencing.seal().to_owned()));
@@ -58,16 +72,38 @@ impl Replication<'_> {
         let chosen = plan.choices.mysql.clone().unwrap_or_default();
         let way = if chosen.follow == Follow::Gtid { "GTIDs" } else { "file and position" };
         let through = if common::side(plan, &target).rds { ", through RDS's procedures" } else { "" };
+        let by = match chosen.copy_by {
+            CopyBy::Dump => "Copy",
+            CopyBy::Clone => "Clone",
+        };
+        let copied = if chosen.copy_why.is_empty() { String::new() } else { format!("; {}", chosen.copy_why) };
         let summary = format!(
-            "Copy {} tables ({}) from {source} to {target} and follow by {way}{through} ({}); lay the way back; fence {target}",
+            "{by} {} tables ({}) from {source} to {target} and follow by {way}{through} ({}{copied}); lay the way back; fence {target}",
             plan.choices.tables.len(),
             chosen.objects,
             chosen.why
         );
-        let clients = Some(format!(
-            "writes on {source} wait for a moment when the copy takes its snapshot; {target} refuses writes until the switch"
-        ));
+        let waits = match chosen.copy_by {
+            CopyBy::Dump => format!("writes on {source} wait for a moment when the copy takes its snapshot"),
+            CopyBy::Clone => format!(
+                "{target} starts again after the clone and has the accounts of {source}, with their passwords; DDL on {source} \
+                 waits meanwhile"
+            ),
+        };
+        let clients = Some(format!("{waits}; {target} refuses writes until the switch"));
         Description { summary, apply, undo, clients }
+    }
+
+    /// The source is let be cloned by the account that replication has too.
+    fn cloning(&self, target: &str) -> Vec<(String, String)> {
+        let user = literal(REPLICATION_USER);
+        let dialled = Target { user: REPLICATION_USER.to_owned(), ..shown() };
+        let fetch = format!("{}{}", clone::prepare(&dialled), clone::statement(&dialled, true));
+        vec![
+            (self.0.from.clone(), format!("-- CREATE USER {user}@'%'\nGRANT BACKUP_ADMIN ON *.* TO {user}@'%';\n")),
+            (target.to_owned(), fetch),
+            (target.to_owned(), "-- it starts again: by systemd or mysqld_safe, else you start it\n".to_owned()),
+        ]
     }
 
     fn command(&self, plan: &Plan) -> String {

@@ -9,6 +9,7 @@ mod barrier;
 mod pair;
 mod rows;
 mod scan;
+mod sequences;
 mod tables;
 mod text;
 
@@ -35,11 +36,12 @@ pub async fn compare(
     let started = clock::monotonic();
     let pair = Pair::open(source, target, options).await?;
     let Tables { found, mut finished, skipped } = tables::read(&pair, options).await?;
+    let sequences = sequences::compare(&pair, options).await?;
     drop(pair);
     let bench = Workbench { source, target, options, barrier };
     finished.extend(work(&bench, found, options.workers, listener).await?);
     finished.sort_by(|one, other| (&one.schema, &one.table).cmp(&(&other.schema, &other.table)));
-    Ok(Comparison { tables: finished, sequences: Vec::new(), skipped, seconds: started.elapsed().as_secs_f64() })
+    Ok(Comparison { tables: finished, sequences, skipped, seconds: started.elapsed().as_secs_f64() })
 }
 
 struct Workbench<'a> {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::runbook::model::TlsMode;
 use crate::systems::Result;
 use crate::systems::mysql::{Access, Database, catalog};
 use crate::systems::survey::Dialled;
@@ -16,6 +17,12 @@ pub struct Reach {
     pub to: String,
     /// Where it is dialled.
     pub dialled: Dialled,
+    /// Whether whoever answers must prove who it is (`tls: verify-full`).
+    #[serde(default)]
+    pub verified: bool,
+    /// Whether `tls.ca` says by whom, on this machine, and nothing says it on the host of the server that dials.
+    #[serde(default)]
+    pub without_ca: bool,
     /// What was found from here; `None` when the connection failed.
     pub found: Option<Found>,
     /// Why the connection failed.
@@ -50,7 +57,9 @@ impl Reach {
             Ok(found) => (Some(found), None),
             Err(error) => (None, Some(error.reason)),
         };
-        Ok(Self { from: from.name.clone(), to: to.name.clone(), dialled, found, failure })
+        let verified = to.spec.tls.mode == TlsMode::VerifyFull;
+        let without_ca = verified && to.spec.tls.ca.is_some() && to.spec.replication_ca.is_none();
+        Ok(Self { from: from.name.clone(), to: to.name.clone(), dialled, verified, without_ca, found, failure })
     }
 }
 
