@@ -80,10 +80,11 @@ impl Promotion {
         }
     }
 
-    /// How long nothing at all must be seen before it is asked for again.
+    /// How long nothing at all must be seen before it is asked for again. To ask a server twice does no harm, and writes
+    /// wait; RDS takes a while to show what it was asked for.
     const fn settles(&self) -> Duration {
         match self {
-            Self::Server => Duration::from_secs(5),
+            Self::Server => Duration::from_secs(1),
             Self::Rds(_) => Duration::from_secs(30),
         }
     }
