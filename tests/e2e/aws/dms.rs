@@ -2,17 +2,22 @@
 //! the rows are carried for real, by `test_decoding` and with DMS's own logins, so that a fence, a right that is missing, a
 //! circle or a token that comes too early shows.
 
+use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
 use pointsman::{
     executor::state::Side as Writer,
     journal::{Event, Outcome, halt},
-    sandbox::{Role, aws::Cloud, history::Side},
+    sandbox::{
+        Role,
+        aws::{Cloud, sdk_config},
+        history::Side,
+    },
 };
 
 use super::{
     overlay::dms::Dms,
     proxy::{Fault, Proxy, at},
 };
-use crate::cutover::support::{KILLED, Load, Scene, ended, summary};
+use crate::cutover::support::{DOOR, KILLED, Load, Scene, ended, summary, until};
 
 /// Transactions a second.
 const RATE: f64 = 150.0;
@@ -28,7 +33,7 @@ struct Stage {
     scene: Scene,
     dms: Dms,
     proxy: Proxy,
-    _cloud: Cloud,
+    cloud: Cloud,
 }
 
 impl Stage {
@@ -53,7 +58,7 @@ impl Stage {
         let urls = [("DMS_SOURCE_URL", url(source.port())), ("DMS_TARGET_URL", url(target.port()))];
         scene.add_env(urls.map(|(name, url)| (name.to_owned(), url)));
         scene.settle().await;
-        let stage = Self { scene, dms, proxy, _cloud: cloud };
+        let stage = Self { scene, dms, proxy, cloud };
         stage.write(instance, &[REPLICATE, "wait: { gates: [lag], timeout: 1m }", WINDOW, "verify: { timeout: 2m }"]);
         stage
     }
@@ -224,21 +229,49 @@ async fn killed_at_many_an_entry_nothing_is_lost() {
     }
 }
 
-/// Rests on the emulator for CloudWatch. A latency that it knows closes the gate, whatever the token says; and a difference
-/// that DMS finds is told by name.
+/// Rests on the emulator for CloudWatch. A latency that it knows closes the gate, however young the token is.
 #[tokio::test(flavor = "multi_thread")]
-async fn gates_see_latency_and_differences() {
+async fn a_latency_that_cloudwatch_knows_closes_the_gate() {
     let stage = Stage::new().await;
-    let steps = [REPLICATE, "wait: { gates: [lag], timeout: 20s }", "wait: { gates: [validated], timeout: 20s }"];
-    stage.write("instance: orders-dms", &steps);
+    // The overlay numbers what it makes: an instance, two endpoints, the task.
+    let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
+    let datum = MetricDatum::builder()
+        .metric_name("CDCLatencyTarget")
+        .dimensions(dimension("ReplicationInstanceIdentifier", "orders-dms"))
+        .dimensions(dimension("ReplicationTaskIdentifier", "X000000004"))
+        .value(450.0)
+        .build();
+    let cloudwatch = aws_sdk_cloudwatch::Client::new(&sdk_config(&stage.cloud.ministack()));
+    cloudwatch.put_metric_data().namespace("AWS/DMS").metric_data(datum).send().await.unwrap();
+    stage.write("instance: orders-dms", &[REPLICATE, "wait: { gates: [lag], timeout: 8s }"]);
+    stage.scene.run(4).await;
+    assert!(stage.held().contains("450 s old"), "{}", stage.held());
+    stage.scene.must(5, &["rollback", "--output", "json"]).await;
+}
+
+/// What DMS finds different is told by name, and mended it is validated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_that_dms_finds_closes_the_gate() {
+    let stage = Stage::new().await;
+    stage.write("instance: orders-dms", &[REPLICATE, DOOR, "wait: { gates: [validated], timeout: 20s }"]);
     let text = std::fs::read_to_string(&stage.scene.runbook).unwrap();
     let gate = "gates:\n  validated: { dms-validation: { interval: 300ms } }\n";
-    std::fs::write(&stage.scene.runbook, text.replacen("gates:\n", gate, 1)).unwrap();
-    stage.scene.run(0).await;
-    let last = stage.scene.entries().into_iter().rev().find_map(|entry| match entry.event {
-        Event::Judged { gate, reading, .. } if gate == "validated" => Some(reading.value),
-        _ => None,
-    });
-    assert!(last.unwrap().contains("tables validated"), "{}", stage.scene.story());
+    let text = text.replacen("gates:\n", gate, 1);
+    // Nothing waits for the lag here, and a gate that nobody waits for is only warned about.
+    std::fs::write(&stage.scene.runbook, text).unwrap();
+    stage.scene.run(4).await;
+    let target = stage.scene.sandbox.target.connect(Role::Superuser).await.unwrap();
+    target.batch_execute("SET default_transaction_read_only = off").await.unwrap();
+    let change = |rating: &str| format!("UPDATE accounts SET rating = {rating} WHERE id = 7");
+    let rating = "SELECT coalesce(rating::text, 'NULL') FROM accounts WHERE id = 7";
+    let before: String = target.query_one(rating, &[]).await.unwrap().get(0);
+    target.batch_execute(&change("-1")).await.unwrap();
+    until("DMS has looked", || stage.dms.validation("accounts") != "Validated").await;
+    stage.scene.open_door();
+    stage.scene.must(4, &["resume", "--output", "json"]).await;
+    assert!(stage.held().contains("public.accounts"), "{}", stage.held());
+    target.batch_execute(&change(&before)).await.unwrap();
+    stage.scene.must(0, &["continue"]).await;
+    stage.scene.must(0, &["resume", "--output", "json"]).await;
     stage.scene.must(5, &["rollback", "--output", "json"]).await;
 }

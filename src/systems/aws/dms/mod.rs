@@ -125,6 +125,6 @@ impl Table {
     /// Whether DMS has given it up, or left out rows of it.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.errors > 0 || ["Table error", "Table is being reloaded", "Table cancelled"].contains(&self.state.as_str())
+        self.errors > 0 || ["Table error", "Table cancelled"].contains(&self.state.as_str())
     }
 }

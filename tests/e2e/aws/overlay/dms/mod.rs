@@ -127,6 +127,15 @@ impl Dms {
         all.filter(|thing| thing.status != "deleting").map(|thing| thing.name.clone()).collect()
     }
 
+    /// What the tasks say that they found in a table.
+    pub fn validation(&self, table: &str) -> String {
+        let state = self.lock();
+        let told = state.tasks.iter().flat_map(|task| lock(&task.told).tables.clone());
+        told.map(|found| found.described())
+            .find(|found| found["TableName"] == table)
+            .map_or_else(String::new, |found| found["ValidationState"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// How often tasks were really started.
     pub fn started(&self) -> usize {
         self.lock().starts
