@@ -35,6 +35,8 @@ pub mod proxy;
 pub mod support;
 pub mod visitors;
 
+pub use named::{Rds, Shown};
+
 mod account;
 mod alb;
 mod behind_a_window;

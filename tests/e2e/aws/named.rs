@@ -25,11 +25,11 @@ use crate::cutover::support::{DOOR, Scene, WINDOW, ended, lives, pid, process_st
 
 /// One instance, or none.
 #[derive(Debug, Clone)]
-struct Shown {
-    identifier: &'static str,
-    resource: &'static str,
-    status: &'static str,
-    port: Option<u16>,
+pub struct Shown {
+    pub identifier: &'static str,
+    pub resource: &'static str,
+    pub status: &'static str,
+    pub port: Option<u16>,
 }
 
 impl Shown {
@@ -46,10 +46,11 @@ impl Shown {
 }
 
 /// What RDS knows.
-struct Rds(Mutex<Vec<Shown>>);
+#[derive(Default)]
+pub struct Rds(Mutex<Vec<Shown>>);
 
 impl Rds {
-    fn shows(&self, one: &Shown) {
+    pub fn shows(&self, one: &Shown) {
         *self.0.lock().unwrap() = vec![one.clone()];
     }
 }
@@ -105,7 +106,7 @@ async fn a_target_that_rds_names_is_followed_and_never_mistaken() {
     std::fs::write(&scene.runbook, text).unwrap();
     let runbook = scene.runbook.to_str().unwrap();
 
-    let rds = Arc::new(Rds(Mutex::default()));
+    let rds = Arc::new(Rds::default());
     proxy.overlay(rds.clone());
     let missing = scene.must(3, &["check", runbook]).await;
     assert!(missing.says("rds:orders-rds") && missing.says("correct the identifier"), "{missing:?}");

@@ -1,11 +1,13 @@
 //! The way that RDS allows: the target's master user has no SUPER, and replication is set up, watched and torn down by
 //! procedures of the names and signatures of RDS's, which truly change it.
 
+use pointsman::sandbox::aws::Cloud;
 use pointsman::sandbox::mysql::Mysql;
 use pointsman::sandbox::{DATABASE, Role};
 use tokio::process::Command;
 
 use super::pairs::{pair, sql, value};
+use crate::aws::{Rds, Shown, proxy::Proxy};
 
 const RUNBOOK: &str = r#"version: 1
 name: to-rds
@@ -98,5 +100,28 @@ async fn there_and_back_by_rds_procedures_without_super() {
     let left = "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'pointsman'";
     assert_eq!((value(&pair.source, left).await, value(&pair.target, left).await), ("0".into(), "0".into()));
     sql(&pair.source, &format!("INSERT INTO {DATABASE}.moved VALUES (3)")).await;
+
+    // The same, with a target that RDS names; nothing but where it is dialled is asked of AWS.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let nobody = "http://127.0.0.1:1".to_owned();
+    let proxy = Proxy::start(nobody.clone(), nobody).await;
+    let rds = std::sync::Arc::new(Rds::default());
+    proxy.overlay(rds.clone());
+    let port = Some(pair.target.port());
+    rds.shows(&Shown { identifier: "orders", resource: "db-ONE", status: "available", port });
+    let text = std::fs::read_to_string(&file).unwrap();
+    let named =
+        text.replace(r#"url: "${env:RDS_URL}""#, r#"rds: orders-rds, user: admin, password: "${env:RDS_PASSWORD}""#);
+    let named = named.replacen("gates:", "  orders-rds: { rds: { instance: orders } }\ngates:", 1);
+    std::fs::write(&file, named).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.envs(pair.env()).envs(Cloud::env_through(&proxy.url())).env("RDS_PASSWORD", "adm").args(["run"]).arg(&file);
+    command.args(["--confirm", "to-rds", "--output", "plain", "--state"]).arg(&state);
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(4) && said.contains("window passed: writes go to the target"), "{said}");
+    assert_eq!(value(&pair.target, &moved).await, "1,2,3");
+    let asked: std::collections::BTreeSet<String> = proxy.names().into_iter().collect();
+    assert_eq!(asked.into_iter().collect::<Vec<_>>(), ["rds DescribeDBInstances"]);
     pair.stop().await;
 }
