@@ -3,16 +3,29 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use async_trait::async_trait;
 use aws_sdk_rds::Client;
 use pointsman::{
     journal::halt,
-    sandbox::aws::{NewBalancer, sdk_config},
+    sandbox::{
+        Passwords, Role, Servers,
+        aws::{NewBalancer, sdk_config},
+        postgres::Postgres,
+        server::{Server, StartServer},
+    },
 };
+use tokio::sync::Mutex;
 
 use super::{
-    overlay::{ecs::Ecs, rds::Rds},
+    book::Book,
+    overlay::{
+        ecs::Ecs,
+        rds::{Local, Rds},
+    },
     proxy::{Fault, at},
+    shift::assert_no_errors,
     support::Scene,
+    visitors::Visitors,
 };
 use crate::cutover::support::{KILLED, ended, summary};
 
@@ -295,4 +308,97 @@ async fn what_was_left_goes_out_of_service_and_comes_back() {
     assert_eq!(ground.overlay.snapshots().len(), 1);
     ground.scene.must(5, &["rollback", "--output", "json"]).await;
     assert_eq!((tasks().await, ground.overlay.shows("orders", "DBInstanceStatus").as_str()), (2, "available"));
+}
+
+/// A real PostgreSQL behind `orders`: what a group says is set on it, and needs its restart where PostgreSQL says so.
+struct Real(u16, Mutex<Server<Postgres>>);
+
+#[async_trait]
+impl Local for Real {
+    fn port(&self) -> u16 {
+        self.0
+    }
+
+    async fn set(&self, values: BTreeMap<String, String>, restarted: bool) {
+        let mut server = self.1.lock().await;
+        let db = server.connect(Role::Superuser).await.unwrap();
+        for (name, value) in values.iter().filter(|(name, _)| !name.starts_with("rds.")) {
+            db.batch_execute(&format!("ALTER SYSTEM SET {name} = '{value}'")).await.unwrap();
+        }
+        db.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        if restarted {
+            drop(db);
+            server.restart().await.unwrap();
+        }
+    }
+}
+
+/// A run that sets these parameters of `orders`, which the database `db` of the runbook is.
+async fn on_a_real_server(set: &str) -> (Ground, Server<Postgres>) {
+    let mut ground = Ground::new(&format!("  - parameters: {{ of: orders, set: {set} }}\n")).await;
+    ground.own_group().await;
+    let start = StartServer {
+        name: "orders".into(),
+        program: Servers::find().postgres(17).unwrap().clone(),
+        root: ground.scene.sandbox.folder().to_owned(),
+        passwords: Passwords::random(),
+        fsync: false,
+        settings: Vec::new(),
+        tls: None,
+        replica_of: None,
+    };
+    let server = Server::<Postgres>::start(start).await.unwrap();
+    let text = std::fs::read_to_string(&ground.scene.runbook).unwrap();
+    let database = "systems:\n  db: { postgres: { url: \"${env:ORDERS}\" } }\n";
+    ground.scene.write(&text.replacen("systems:\n", database, 1));
+    ground.scene.set("ORDERS", &server.url(Role::Superuser, "postgres"));
+    (ground, server)
+}
+
+/// In force is what the server itself says: a reboot brings a static parameter there, and the run waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_server_has_the_parameters_in_the_end() {
+    let (ground, server) = on_a_real_server("{ max_connections: 77, work_mem: 8192 }, timeout: 60s").await;
+    let real = Arc::new(Real(server.port(), Mutex::new(server)));
+    ground.overlay.serves("orders", real.clone());
+    let says = async |name: &str| {
+        let db = real.1.lock().await.connect(Role::Superuser).await.unwrap();
+        let row = db.query_one("SELECT setting FROM pg_settings WHERE name = $1", &[&name]).await.unwrap();
+        row.get::<_, String>(0)
+    };
+    assert_ne!(says("max_connections").await, "77");
+    ground.scene.run(0).await;
+    assert_eq!((says("max_connections").await, says("work_mem").await), ("77".into(), "8192".into()));
+}
+
+/// A group that AWS has in sync, and a server that has another value: the run does not go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_obey_is_told() {
+    let (ground, server) = on_a_real_server("{ work_mem: 8192 }, timeout: 5s").await;
+    ground.overlay.serves("orders", Arc::new(server.port()));
+    ground.scene.run(4).await;
+    let held = ground.scene.held();
+    assert!(held.contains("the group says work_mem = 8192, and db itself 4096"), "{held}");
+}
+
+/// The old target group leaves the rules that the run has moved, and comes back with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_target_group_leaves_the_rules() {
+    let scene = Scene::new(NewBalancer::default()).await;
+    let after = "  - bake: { for: 100ms }\n  - approve: { message: Old side?, timeout: 1s }\n  - decommission: { rules: [web] }\n";
+    scene.book(&Book { weights: "[100]", after, ..Book::default() });
+    let held = async || {
+        (scene.weights(&scene.sandbox.balancer.listener).await, scene.weights(&scene.sandbox.balancer.rule).await)
+    };
+    let before = held().await;
+    let visitors = Visitors::start(&scene.sandbox.plane.urls(), "/whoami", 2, false);
+    scene.run(4).await;
+    scene.must(0, &["approve", "--reason", "yes"]).await;
+    scene.proxy.plant(at("elasticloadbalancing", "ModifyRule").only(1), Fault::ClosedAfter);
+    scene.must(0, &["resume", "--output", "json"]).await;
+    let (listener, rule) = held().await;
+    assert!([&listener, &rule].iter().all(|one| !one.contains_key("old") && one["new"] > 0), "{listener:?} {rule:?}");
+    scene.must(5, &["rollback", "--output", "json"]).await;
+    assert_eq!(held().await, before, "{}", scene.story());
+    assert_no_errors(&visitors.stop().await, &scene);
 }

@@ -223,6 +223,16 @@ mod tests {
     }
 
     #[test]
+    fn the_old_group_leaves_only_where_it_weighs_nothing() {
+        let moved = with_share(&plain(), GROUPS, 100.0).unwrap();
+        let left = without(&moved, GROUPS).unwrap();
+        assert_eq!(divided(&left), [("arn:green".into(), 100)]);
+        assert_eq!(without(&left, GROUPS).unwrap(), left, "it is gone already");
+        assert!(without(&with_share(&plain(), GROUPS, 99.0).unwrap(), GROUPS).unwrap_err().contains("weight"));
+        assert!(without(&plain(), GROUPS).is_err(), "it has everything");
+    }
+
+    #[test]
     fn what_can_not_be_weighed_is_refused() {
         let refused = |value| with_share(&actions(value), GROUPS, 10.0).unwrap_err();
         assert!(refused(json!([{ "Type": "redirect" }])).contains("no forward"));
