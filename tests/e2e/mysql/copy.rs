@@ -223,3 +223,26 @@ async fn mysql_a_target_is_cloned_under_load_and_given_back() {
     supervised.stop().await;
     pair.stop().await;
 }
+
+/// A target that nobody starts again, and an executor that is killed in the middle: `resume` waits for a person, who
+/// starts it.
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_a_clone_goes_on_when_the_executor_is_killed() {
+    let mut pair = pair::<Mysql>(&[], &[]).await;
+    with_plugin(&pair).await;
+    make_rows(&pair, 200_000).await;
+    let mut run = program(&pair, ", copy: clone", &["run", "--confirm", "copying"]).spawn().unwrap();
+    let begun = "SELECT COUNT(*) FROM performance_schema.clone_status WHERE STATE <> 'Not Started'";
+    until("the clone", async || has_begun(&pair, begun).await).await;
+    run.kill().await.unwrap();
+    run.wait().await.unwrap();
+    let resumed = tokio::spawn(said(program(&pair, ", copy: clone", &["resume"])));
+    // It refuses logins while it is cloned; its port is shut only when it ends.
+    let address = ("127.0.0.1", pair.target.port());
+    until("its end", async || std::net::TcpStream::connect(address).is_err()).await;
+    pair.target.restart().await.unwrap();
+    let (code, said) = resumed.await.unwrap();
+    assert_eq!(code, Some(4), "{said}");
+    assert_eq!(value(&pair.target, ROWS).await, value(&pair.source, ROWS).await, "{said}");
+    pair.stop().await;
+}
