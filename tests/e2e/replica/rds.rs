@@ -66,8 +66,20 @@ impl OnRds {
         let url = target.url(Role::Superuser, "postgres");
         overlay.serves("orders-new", Arc::new(Standby { port: target.port(), url: url.clone() }));
         let client = rds::Client::new(&sdk_config(&proxy.url()));
+        let group = client.create_db_parameter_group().db_parameter_group_name("orders-15");
+        group.db_parameter_group_family("postgres15").description("ours").send().await.unwrap();
+        // The way back needs it, on the replica as well, which has the group of its source.
+        let logical = rds::types::Parameter::builder().parameter_name("rds.logical_replication").parameter_value("1");
+        let logical = logical.apply_method(rds::types::ApplyMethod::PendingReboot).build();
+        let set = client.modify_db_parameter_group().db_parameter_group_name("orders-15").parameters(logical);
+        set.send().await.unwrap();
         let create = client.create_db_instance().db_instance_identifier("orders").db_instance_class("db.m7g.large");
-        let create = create.engine("postgres").allocated_storage(100).backup_retention_period(7);
+        let create = create
+            .db_parameter_group_name("orders-15")
+            .engine("postgres")
+            .engine_version("15.8")
+            .allocated_storage(100)
+            .backup_retention_period(7);
         create.master_username("postgres").master_user_password("hush-hush-hush").send().await.unwrap();
         while overlay.instances().iter().any(|(_, status)| status != "available") {
             client.describe_db_instances().send().await.unwrap();
