@@ -183,6 +183,10 @@ pub fn of_pair(pair: &Pair, source: Option<&System>) -> &'static dyn Engine {
     match pair.through {
         Means::Native => of(source),
         Means::ReadReplica => &replica::Replica,
-        Means::Dms => &dms::Dms,
+        Means::Dms => match source {
+            Some(System::Mysql(_)) => &mysql::dms::ThroughDms(Flavour::Mysql),
+            Some(System::Mariadb(_)) => &mysql::dms::ThroughDms(Flavour::Mariadb),
+            _ => &dms::Dms,
+        },
     }
 }

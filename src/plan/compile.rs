@@ -135,10 +135,13 @@ fn with_logins(mut systems: IndexMap<Name, System>, steps: &[Step]) -> IndexMap<
     for step in steps {
         let Step::Replicate(Replicate { from, to, dms: Some(task), .. }) = step else { continue };
         for (side, login) in [(from, &task.source), (to, &task.target)] {
-            if let Some(System::Postgres(spec)) = systems.get_mut(side)
-                && !spec.exempt_roles.contains(&login.role)
-            {
-                spec.exempt_roles.push(login.role.clone());
+            let exempt = match systems.get_mut(side) {
+                Some(System::Postgres(spec)) => &mut spec.exempt_roles,
+                Some(System::Mysql(spec) | System::Mariadb(spec)) => &mut spec.exempt_users,
+                _ => continue,
+            };
+            if !exempt.contains(&login.role) {
+                exempt.push(login.role.clone());
             }
         }
     }

@@ -102,6 +102,9 @@ pub struct DmsChoices {
     pub generated: Vec<(String, String, String)>,
     /// Identities that take no value from outside: they do, until the target opens.
     pub identities: Vec<(String, String, String)>,
+    /// MySQL: whether the source logs what its foreign keys do to other rows, so that DMS carries it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cascades_logged: bool,
 }
 
 /// A server of RDS as a plan means it: its identifier can be given to another one meanwhile, its resource id can't.

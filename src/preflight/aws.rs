@@ -34,6 +34,7 @@ pub async fn findings(plan: &Plan, accept: &[String]) -> Result<Vec<Finding>> {
         }
     }
     findings.extend(super::rds::findings(plan, &world).await?);
+    findings.extend(super::decommission::findings(plan, &world).await?);
     Ok(super::accept(findings, accept))
 }
 

@@ -6,6 +6,7 @@
 
 mod alb;
 pub mod aws;
+mod decommission;
 mod finding;
 pub mod mysql;
 pub mod postgres;
@@ -43,6 +44,19 @@ pub(crate) fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Fin
     }
     findings.sort_by_key(|finding| finding.level);
     findings
+}
+
+/// What DMS would cut off, or stop at, because `lob` limits the length of a value.
+pub(crate) fn long_values(check: Check<'_>, limit: u64, longest: u64, long: &[String]) -> Finding {
+    if long.is_empty() {
+        let detail = format!("The longest has {longest} bytes, and {limit} are allowed.");
+        return check.pass("no value is longer than DMS carries", detail);
+    }
+    let mend = vec![format!(
+        "-- `lob: {{ limited: {}KiB }}` of `dms`, and room for what is still to come; or `lob: full`",
+        longest.div_ceil(1024)
+    )];
+    check.fail("values are longer than DMS carries", format!("{}.", finding::names(long)), mend)
 }
 
 /// Whether a run may start.

@@ -92,9 +92,10 @@ impl DmsTask {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DmsLogin {
-    /// The login role: one that nobody but DMS has.
+    /// The login role, or MySQL's user: one that nobody but DMS has.
     pub role: String,
-    /// `postgresql://role:password@host:port/database` as DMS dials it; a secret reference, or a URL with one in it.
+    /// `postgresql://role:password@host:port/database`, or `mysql://user:password@host:port`, as DMS dials it; a secret
+    /// reference, or a URL with one in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// ARN of a secret of Secrets Manager with `username`, `password`, `host` and `port`.
@@ -103,23 +104,32 @@ pub struct DmsLogin {
     /// ARN of the role with which DMS reads the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_role: Option<String>,
-    /// What DMS calls the kind of server.
-    #[serde(default)]
-    pub engine: DmsEngine,
+    /// What DMS calls the kind of server; that of the database's own kind when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<DmsEngine>,
     /// Whether DMS insists on TLS.
     #[serde(default)]
     pub tls: DmsTls,
+    /// ARN of a certificate that was imported into DMS: the server's must be by it. MySQL and MariaDB have no TLS in DMS
+    /// without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// What DMS calls a kind of server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DmsEngine {
     /// PostgreSQL, RDS for PostgreSQL too.
-    #[default]
     Postgres,
-    /// Aurora.
+    /// Aurora of PostgreSQL's kind.
     AuroraPostgresql,
+    /// MySQL, RDS for MySQL too.
+    Mysql,
+    /// MariaDB, RDS for MariaDB too.
+    Mariadb,
+    /// Aurora of MySQL's kind.
+    Aurora,
 }
 
 impl DmsEngine {
@@ -129,6 +139,29 @@ impl DmsEngine {
         match self {
             Self::Postgres => "postgres",
             Self::AuroraPostgresql => "aurora-postgresql",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
+            Self::Aurora => "aurora",
+        }
+    }
+
+    /// The kind of database, as runbooks name it, that this can be.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Postgres | Self::AuroraPostgresql => "postgres",
+            Self::Mysql | Self::Aurora => "mysql",
+            Self::Mariadb => "mariadb",
+        }
+    }
+
+    /// What a kind of database is called where nothing else is said.
+    #[must_use]
+    pub fn of(kind: &str) -> Self {
+        match kind {
+            "mysql" => Self::Mysql,
+            "mariadb" => Self::Mariadb,
+            _ => Self::Postgres,
         }
     }
 }

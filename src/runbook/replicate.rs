@@ -92,7 +92,7 @@ pub enum Means {
     Native,
     /// PostgreSQL: the target is a physical replica of the source already, and the window promotes it.
     ReadReplica,
-    /// PostgreSQL: a task of AWS DMS; the way back is the servers' own replication.
+    /// A task of AWS DMS; the way back is the servers' own replication.
     Dms,
 }
 

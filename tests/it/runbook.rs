@@ -135,6 +135,31 @@ fn json_form_has_the_place_and_no_password() {
     insta::assert_json_snapshot!(found.0[1]);
 }
 
+/// What DMS does for PostgreSQL, and not for MySQL.
+#[test]
+fn mysql_through_dms_is_told_what_it_can_not_have() {
+    let text = |kind: &str, more: &str, login: &str| {
+        format!(
+            "version: 1\nname: x\naws: {{ account: \"123456789012\", region: us-east-1 }}\nsystems:\n  source: {{ {kind}: {{ url: \"${{env:A}}\" }} }}\n  target: {{ {kind}: {{ url: \"${{env:B}}\" }} }}\n\
+             \x20 carrier: {{ dms: {{ instance: i }} }}\n  front: {{ haproxy-tcp: {{ sockets: [/s], frontend: f, backend: b, source: [s], target: [t] }} }}\n\
+             gates:\n  lag: {{ replication-lag: {{ max-age: 10s }} }}\nsteps:\n\
+             \x20 - preflight\n  - replicate: {{ from: source, to: target, through: dms{more}, dms: {{ instance: carrier, \
+             source: {{ role: dms, url: \"${{env:C}}\", {login} }}, target: {{ role: dms, url: \"${{env:D}}\", {login} }} }} }}\n\
+             \x20 - window: {{ budget: 60s, gates: [lag], steps: [{{ freeze: {{ database: source, through: [front] }} }}, drain, sequences, promote, \
+             {{ switch: {{ endpoints: [front] }} }}] }}\n"
+        )
+    };
+    let codes = |kind: &str, more: &str, login: &str| match load_str("dms.yaml", &text(kind, more, login), None) {
+        Ok(_) => Vec::new(),
+        Err(found) => found.0.iter().map(|mistake| mistake.code).collect(),
+    };
+    assert_eq!(codes("mysql", "", "tls: none"), Vec::<&str>::new());
+    assert_eq!(codes("mariadb", "", "certificate: arn"), Vec::<&str>::new());
+    assert_eq!(codes("mysql", "", "tls: require"), ["no-certificate", "no-certificate"]);
+    assert_eq!(codes("mysql", "", "tls: none, engine: aurora-postgresql"), ["wrong-engine", "wrong-engine"]);
+    assert_eq!(codes("mysql", ", copy-schema: false, copy: clone", "tls: none"), ["no-schema", "unused-copy"]);
+}
+
 #[test]
 fn shipped_runbooks_have_no_mistakes_and_no_warnings() {
     for (name, env) in shipped() {
@@ -143,10 +168,10 @@ fn shipped_runbooks_have_no_mistakes_and_no_warnings() {
         assert!(loaded.runbook.environments.is_empty(), "an overlay is not part of what is run");
     }
     let count = std::fs::read_dir(root().join("runbooks")).unwrap().count();
-    assert_eq!(count, 11, "a shipped runbook is not tested here");
+    assert_eq!(count, 12, "a shipped runbook is not tested here");
 }
 
-fn shipped() -> [(&'static str, Option<&'static str>); 12] {
+fn shipped() -> [(&'static str, Option<&'static str>); 13] {
     [
         ("rehearsal-postgres.yaml", None),
         ("rehearsal-mysql.yaml", None),
@@ -159,6 +184,7 @@ fn shipped() -> [(&'static str, Option<&'static str>); 12] {
         ("postgres-droplet-to-ecs.yaml", None),
         ("postgres-droplet-to-rds.yaml", None),
         ("postgres-to-rds-dms.yaml", None),
+        ("rds-provision.yaml", None),
         ("postgres-droplet-to-rds.yaml", Some("staging")),
     ]
 }

@@ -19,13 +19,13 @@ use crate::systems::postgres::barrier::Barrier;
 use crate::systems::postgres::{catalog, setup, stream};
 
 /// How long a token may take through DMS before a window.
-const PROOF: Duration = Duration::from_secs(40);
+pub(in crate::engine) const PROOF: Duration = Duration::from_secs(40);
 
-fn step(cx: &Context) -> Outcome<&Replicate> {
+pub(in crate::engine) fn step(cx: &Context) -> Outcome<&Replicate> {
     carried::replicate(cx).ok_or_else(|| StepError::broken("the plan replicates nothing"))
 }
 
-pub(super) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
+pub(in crate::engine) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
     let pair = cx.pair()?;
     let (leave, arrive) = (cx.rig.postgres(pair.leaving(way)).await?, cx.rig.postgres(pair.arriving(way)).await?);
     arm::same_servers(cx, &leave, &arrive).await?;
@@ -56,7 +56,7 @@ async fn tables(cx: &Context) -> Outcome<()> {
 }
 
 /// The task runs, and has given up no table.
-async fn follows(cx: &Context) -> Outcome<()> {
+pub(in crate::engine) async fn follows(cx: &Context) -> Outcome<()> {
     let works = Works::of(cx, step(cx)?, "window", false).await?;
     let task = works.state().await?;
     if task.status != "running" {
@@ -77,7 +77,7 @@ async fn follows(cx: &Context) -> Outcome<()> {
 
 /// In batches DMS applies table by table: the token can be there before rows that were written before it. A second one,
 /// written when the first is there, comes with a later batch: then the first one's batch is whole.
-pub(super) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u64) -> Outcome {
+pub(in crate::engine) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u64) -> Outcome {
     let began = crate::clock::monotonic();
     let done = postgres::Postgres.drain(cx, state, of, limit_ms).await?;
     let batches = step(cx)?.dms.as_ref().is_some_and(|task| task.batch_apply);
@@ -106,7 +106,7 @@ pub(super) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u
 }
 
 /// What [`drain`] sends.
-pub(super) fn describe_drain(plan: &Plan, way: Heading) -> Lines {
+pub(in crate::engine) fn describe_drain(plan: &Plan, way: Heading) -> Lines {
     let mut lines = postgres::Postgres.describe_drain(plan, way);
     let batches = carrier::task(plan).is_some_and(|task| task.batch_apply);
     if let (Some(pair), true, Heading::Forth) = (&plan.pair, batches, way) {
@@ -118,7 +118,7 @@ pub(super) fn describe_drain(plan: &Plan, way: Heading) -> Lines {
 
 /// Behind the switch the task is stopped and deleted: it can write nowhere any more, and its slot would keep the source's
 /// write-ahead log for ever.
-pub(super) async fn settle(cx: &Context, way: Heading) -> Outcome<Option<String>> {
+pub(in crate::engine) async fn settle(cx: &Context, way: Heading) -> Outcome<Option<String>> {
     if way == Heading::Back {
         return Ok(None);
     }
@@ -128,7 +128,7 @@ pub(super) async fn settle(cx: &Context, way: Heading) -> Outcome<Option<String>
 }
 
 /// The endpoints, and the instance if the run made it, are deleted.
-pub(super) async fn finalize(cx: &Context) -> Outcome<()> {
+pub(in crate::engine) async fn finalize(cx: &Context) -> Outcome<()> {
     let works = Works::of(cx, step(cx)?, "finalize", false).await?;
     works.delete_all().await?;
     postgres::Postgres.finalize(cx).await

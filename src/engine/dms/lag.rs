@@ -13,6 +13,7 @@ use crate::runbook::model::ReplicationLag;
 use crate::systems::aws::cloudwatch::{self, Ask, Metric, Query, Range};
 use crate::systems::aws::dms::{self as driver, Task};
 use crate::systems::aws::{Access, Aws};
+use crate::systems::mysql;
 use crate::systems::pair::{Flow, Heading};
 use crate::systems::postgres::{Session, setup};
 use crate::systems::{DriverError, Result};
@@ -21,17 +22,25 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// DMS publishes once a minute, and CloudWatch shows it a little later.
 const LATEST: i64 = 5;
 
-pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &GateContext<'_>) -> Result<Lag> {
+pub(in crate::engine) async fn measure(
+    gate: &ReplicationLag,
+    flow: Flow<'_>,
+    context: &GateContext<'_>,
+) -> Result<Lag> {
     if flow.heading == Heading::Back {
         return native::measure(gate, flow, context).await;
     }
     if gate.max_age.is_none() {
         return Ok(Lag::Nothing("DMS does not say how many bytes it is behind: use `max-age`".to_owned()));
     }
-    let age = match native::age(flow, context).await? {
-        Ok(age) => age,
-        Err(why) => return Ok(Lag::Nothing(why)),
-    };
+    match native::age(flow, context).await? {
+        Ok(age) => with_latency(age, flow, context).await,
+        Err(why) => Ok(Lag::Nothing(why)),
+    }
+}
+
+/// The age of the last token that came through, or a latency that CloudWatch knows, whichever is more.
+pub(in crate::engine) async fn with_latency(age: f64, flow: Flow<'_>, context: &GateContext<'_>) -> Result<Lag> {
     let Some((aws, task)) = running(flow, context).await? else {
         return Ok(Lag::Nothing("DMS has no task for it".to_owned()));
     };
@@ -42,13 +51,21 @@ pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &Gat
     Ok(Lag::Known { bytes: None, age: Some(latency.unwrap_or(0.0).max(age)) })
 }
 
+/// The run that has the source.
+async fn owner(flow: Flow<'_>, context: &GateContext<'_>) -> Result<Option<String>> {
+    let source = &flow.pair.source;
+    if context.world.mysql(source).is_ok() {
+        let owner = async |session: &mysql::Session| mysql::setup::owner(session).await;
+        return context.sessions.mysql.ask(context.world, source, owner).await;
+    }
+    let owner = async |session: &Session| setup::owner(session).await;
+    context.sessions.postgres.ask(context.world, source, owner).await
+}
+
 /// The task of the run that has the source.
 pub(crate) async fn running(flow: Flow<'_>, context: &GateContext<'_>) -> Result<Option<(Aws, Task)>> {
     let Some(carrier) = &flow.pair.dms else { return Ok(None) };
-    let owner = async |session: &Session| setup::owner(session).await;
-    let Some(run) = context.sessions.postgres.ask(context.world, &flow.pair.source, owner).await? else {
-        return Ok(None);
-    };
+    let Some(run) = owner(flow, context).await? else { return Ok(None) };
     let aws = context.world.aws(carrier, Access::ReadOnly).await?;
     let task = driver::task(&aws, &Names::of(&run).task).await?;
     Ok(task.map(|task| (aws, task)))
@@ -56,8 +73,7 @@ pub(crate) async fn running(flow: Flow<'_>, context: &GateContext<'_>) -> Result
 
 /// The larger of both latencies that CloudWatch knows of the last minutes.
 async fn latency(aws: &Aws, flow: Flow<'_>, context: &GateContext<'_>, task: &Task) -> Result<Option<f64>> {
-    let owner = async |session: &Session| setup::owner(session).await;
-    let run = context.sessions.postgres.ask(context.world, &flow.pair.source, owner).await?.unwrap_or_default();
+    let run = owner(flow, context).await?.unwrap_or_default();
     let spec = context.world.dms(flow.pair.dms.as_deref().unwrap_or_default())?;
     let instance = spec.instance.unwrap_or_else(|| Names::of(&run).instance);
     let now = clock::now();
@@ -92,11 +108,15 @@ fn queries(instance: &str, task: &str) -> Vec<Query> {
     [("source", "CDCLatencySource"), ("target", "CDCLatencyTarget")].map(query).to_vec()
 }
 
-pub(super) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
+pub(in crate::engine) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
     if flow.heading == Heading::Back {
         return native::describe(gate, flow);
     }
     let mut lines = native::describe_age(gate, flow);
-    lines.push(cloudwatch::describe(&queries("THE INSTANCE", "THE TASK"), MINUTE).to_string());
+    lines.push(describe_latency());
     lines
+}
+
+pub(in crate::engine) fn describe_latency() -> String {
+    cloudwatch::describe(&queries("THE INSTANCE", "THE TASK"), MINUTE).to_string()
 }

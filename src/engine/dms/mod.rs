@@ -1,14 +1,14 @@
 //! PostgreSQL through DMS: a task of DMS carries the rows forward, and everything else is as between any two servers of
 //! PostgreSQL: the fence, the token, the sequences, the way back by their own replication.
 
-mod around;
+pub(in crate::engine) mod around;
 mod choose;
 pub(in crate::engine) mod lag;
-mod load;
+pub(in crate::engine) mod load;
 pub(crate) mod preflight;
-mod replicate;
-mod words;
-mod works;
+pub(in crate::engine) mod replicate;
+pub(in crate::engine) mod words;
+pub(in crate::engine) mod works;
 
 use async_trait::async_trait;
 use serde_json::json;

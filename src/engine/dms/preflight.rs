@@ -7,7 +7,7 @@ use super::super::{Engine, postgres::Postgres};
 use crate::engine::postgres::carrier;
 use crate::plan::Plan;
 use crate::preflight::{self, Check, Finding};
-use crate::runbook::model::DmsTask;
+use crate::runbook::model::{DmsTask, Lob};
 use crate::systems::aws::dms as driver;
 use crate::systems::aws::{Access as AwsAccess, Permission, Service};
 use crate::systems::postgres::{Access, Session, ident};
@@ -19,7 +19,7 @@ const NOT_FORWARD: [&str; 3] = ["replication-url", "replication-address", "host-
 /// A transaction waits this long in DMS before it is applied, and takes its way.
 const SECONDS_IN_DMS: Duration = Duration::from_secs(20);
 
-pub(super) async fn findings(plan: &Plan, accept: &[String]) -> Result<Vec<Finding>> {
+pub(in crate::engine) async fn findings(plan: &Plan, accept: &[String]) -> Result<Vec<Finding>> {
     let mut findings = Postgres.preflight(plan, accept).await?;
     let (Some(pair), Some(task)) = (&plan.pair, carrier::task(plan)) else { return Ok(findings) };
     let forward = |found: &Finding| found.system == pair.source && NOT_FORWARD.contains(&found.id.as_str());
@@ -34,13 +34,16 @@ pub(super) async fn findings(plan: &Plan, accept: &[String]) -> Result<Vec<Findi
         keys(&source, plan).await?,
         not_carried(task),
     ];
+    if let Lob::Limited(limit) = task.lob {
+        ours.push(long_values(&source, plan, limit.0).await?);
+    }
     ours.extend(budget(plan));
     findings.extend(preflight::accept(ours, accept));
     findings.sort_by_key(|finding| finding.level);
     Ok(findings)
 }
 
-async fn instance(world: &World, task: &DmsTask) -> Finding {
+pub(in crate::engine) async fn instance(world: &World, task: &DmsTask) -> Finding {
     let check = Check {
         id: "dms-instance",
         system: &task.instance,
@@ -158,6 +161,35 @@ async fn keys(source: &Session, plan: &Plan) -> Result<Finding> {
     Ok(check.fail("tables have no primary key", format!("{} tables.", rows.len()), mend))
 }
 
+/// Columns that DMS takes for large ("Source data types for PostgreSQL": CLOB, NCLOB and BLOB), as text.
+const LARGE: &str = "SELECT format('%I.%I', n.nspname, c.relname), quote_ident(a.attname), a.atttypid = 'bytea'::regtype FROM pg_attribute a \
+     JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND n.nspname::text = ANY ($1) \
+       AND a.atttypid IN ('text'::regtype, 'bytea'::regtype, 'json'::regtype, 'jsonb'::regtype, 'xml'::regtype) ORDER BY 1, 2";
+
+/// A value that is longer than `lob: { limited: … }` allows stops the task, or is cut off.
+async fn long_values(source: &Session, plan: &Plan, limit: u64) -> Result<Finding> {
+    let check = Check {
+        id: "dms-long-values",
+        system: source.system(),
+        why: "DMS carries nothing that is longer than `lob` says: it stops there, or cuts it off.",
+    };
+    let (mut longest, mut long) = (0, Vec::new());
+    for row in source.rows("look for large columns", LARGE, &[&plan.choices.schemas]).await? {
+        let (table, column, bytes): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
+        // What a bytea's text is has nothing to do with its length.
+        let value = if bytes { column.clone() } else { format!("{column}::text") };
+        let sql = format!("SELECT coalesce(max(octet_length({value})), 0)::bigint FROM {table}");
+        let found: i64 = source.value("look for long values", &sql, &[]).await?;
+        let found = u64::try_from(found).unwrap_or(0);
+        longest = longest.max(found);
+        if found > limit {
+            long.push(format!("{table}.{column} ({found} bytes)"));
+        }
+    }
+    Ok(preflight::long_values(check, limit, longest, &long))
+}
+
 /// Nobody can see from outside what an application will do.
 fn not_carried(task: &DmsTask) -> Finding {
     let check = Check {
@@ -173,7 +205,7 @@ fn not_carried(task: &DmsTask) -> Finding {
 }
 
 /// Writes wait in the window for as long as DMS takes.
-fn budget(plan: &Plan) -> Option<Finding> {
+pub(in crate::engine) fn budget(plan: &Plan) -> Option<Finding> {
     let (position, window) = plan.window()?;
     let check = Check {
         id: "dms-budget",

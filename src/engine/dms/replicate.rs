@@ -25,7 +25,7 @@ use crate::systems::pair::Heading;
 use crate::systems::postgres::schema_copy::Stage;
 use crate::systems::postgres::{Session, ident, setup, stream};
 
-pub(super) async fn apply(cx: &Context, state: &RunState, of: &Move, step: &Replicate) -> Outcome {
+pub(in crate::engine) async fn apply(cx: &Context, state: &RunState, of: &Move, step: &Replicate) -> Outcome {
     let began = clock::monotonic();
     let (source, target) = tokio::try_join!(cx.rig.postgres(&step.from), cx.rig.postgres(&step.to))?;
     for session in [&source, &target] {
@@ -67,7 +67,7 @@ pub(super) async fn apply(cx: &Context, state: &RunState, of: &Move, step: &Repl
 }
 
 /// A token goes through DMS: everything that was committed before it is there.
-pub(super) async fn carries(cx: &Context, step: &str, limit: Duration) -> Outcome<()> {
+pub(in crate::engine) async fn carries(cx: &Context, step: &str, limit: Duration) -> Outcome<()> {
     let pair = cx.pair()?;
     let (source, target) = tokio::try_join!(cx.rig.postgres(&pair.source), cx.rig.postgres(&pair.target))?;
     let (token, began) = (new_token(), clock::monotonic());
@@ -161,15 +161,19 @@ fn granting(role: &str, schemas: &[String], tables: &[String], give: bool) -> St
     sql
 }
 
-/// A load begins with empty tables: after one that failed, its task is deleted and what it had loaded is removed.
-async fn begin_load(works: &Works<'_>, state: &RunState, of: &Move, target: &Session) -> Outcome<()> {
-    let cx = works.cx;
-    let broken = match driver::task(&works.aws, &works.names.task).await? {
+/// Whether an earlier load failed, or its task is gone.
+pub(in crate::engine) async fn begins_anew(works: &Works<'_>, state: &RunState) -> Outcome<bool> {
+    Ok(match driver::task(&works.aws, &works.names.task).await? {
         None => remembered::<bool>(state, "replicate", "loading").unwrap_or(false),
         Some(task) if task.status == "failed" || (task.status == "stopped" && !task.is_loaded()) => true,
         Some(task) => works.tables(&task).await?.iter().any(Table::is_broken),
-    };
-    if !broken {
+    })
+}
+
+/// A load begins with empty tables: after one that failed, its task is deleted and what it had loaded is removed.
+async fn begin_load(works: &Works<'_>, state: &RunState, of: &Move, target: &Session) -> Outcome<()> {
+    let cx = works.cx;
+    if !begins_anew(works, state).await? {
         return cx.note(of, json!({ "loading": true }), Durability::Synced);
     }
     works.busy("the load begins anew");
@@ -200,7 +204,7 @@ async fn only_empty(works: &Works<'_>, target: &Session, names: &[String]) -> Ou
     Err(works.told(FailureKind::Refused, "a load begins with empty tables, and some hold rows of the last one", &hint))
 }
 
-pub(super) async fn undo(cx: &Context, state: &RunState, step: &Replicate) -> Outcome {
+pub(in crate::engine) async fn undo(cx: &Context, state: &RunState, step: &Replicate) -> Outcome {
     let works = Works::of(cx, step, "replicate", true).await?;
     works.delete_all().await?;
     let target = cx.rig.postgres(&step.to).await?;
@@ -227,7 +231,7 @@ async fn still_there(target: &Session, schemas: &[String], tables: &[String]) ->
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-pub(super) fn describe(plan: &Plan, step: &Replicate) -> Description {
+pub(in crate::engine) fn describe(plan: &Plan, step: &Replicate) -> Description {
     let mut described = Replication(step).describe(plan);
     let (Some(task), Some(carrier)) = (&step.dms, Carrier::of(plan)) else { return described };
     let (names, tables) = (Names::planned(), &plan.choices.tables);
@@ -277,7 +281,7 @@ pub(super) fn describe(plan: &Plan, step: &Replicate) -> Description {
     described
 }
 
-fn create_instance(spec: &Dms, names: &Names) -> Option<Call> {
+pub(in crate::engine) fn create_instance(spec: &Dms, names: &Names) -> Option<Call> {
     let create = spec.create.as_ref()?;
     let parameters = json!({
         "ReplicationInstanceIdentifier": names.instance, "ReplicationInstanceClass": create.class,
@@ -288,34 +292,26 @@ fn create_instance(spec: &Dms, names: &Names) -> Option<Call> {
     Some(Call::new(Service::Dms, "CreateReplicationInstance", parameters))
 }
 
-fn endpoints(plan: &Plan, task: &DmsTask, names: &Names) -> Vec<Call> {
-    let choices = &plan.choices;
-    let sides =
-        [(&task.source, &names.source, &choices.source, true), (&task.target, &names.target, &choices.target, false)];
+pub(in crate::engine) fn endpoints(plan: &Plan, task: &DmsTask, names: &Names) -> Vec<Call> {
     let mut calls = Vec::new();
-    for (login, name, side, source) in sides {
+    for (login, name, source) in [(&task.source, &names.source, true), (&task.target, &names.target, false)] {
         let mut parameters = json!({
             "EndpointIdentifier": name, "EndpointType": if source { "source" } else { "target" },
-            "EngineName": login.engine.name(), "DatabaseName": side.database,
-            "PostgreSQLSettings": if source {
-                json!({ "CaptureDdls": false, "HeartbeatEnable": false, "FailTasksOnLobTruncation": true })
-            } else {
-                json!({ "AfterConnectScript": TARGET_SCRIPT })
-            },
+            "EngineName": words::engine(plan, login).name(), "DatabaseName": words::database(plan, source),
+            "SslMode": driver::tls_word(login.tls, login.certificate.is_some()), "CertificateArn": login.certificate,
         });
-        if source {
+        let (key, mut settings) = endpoint_settings(plan, source);
+        if source && !words::is_mysql(plan) {
             parameters["ExtraConnectionAttributes"] = json!(SOURCE_ATTRIBUTES);
         }
-        match (&login.secret, &login.access_role) {
-            (Some(secret), Some(role)) => {
-                parameters["PostgreSQLSettings"]["SecretsManagerSecretId"] = json!(secret);
-                parameters["PostgreSQLSettings"]["SecretsManagerAccessRoleArn"] = json!(role);
-            }
-            _ => {
-                parameters["Username"] = json!(login.role);
-                parameters["Password"] = json!("not shown");
-            }
+        if let (Some(secret), Some(role)) = (&login.secret, &login.access_role) {
+            settings["SecretsManagerSecretId"] = json!(secret);
+            settings["SecretsManagerAccessRoleArn"] = json!(role);
+        } else {
+            parameters["Username"] = json!(login.role);
+            parameters["Password"] = json!("not shown");
         }
+        parameters[key] = settings;
         calls.push(Call::new(Service::Dms, "CreateEndpoint", parameters));
         let tested = json!({ "ReplicationInstanceArn": "THE INSTANCE", "EndpointArn": name });
         calls.push(Call::new(Service::Dms, "TestConnection", tested));
@@ -323,7 +319,20 @@ fn endpoints(plan: &Plan, task: &DmsTask, names: &Names) -> Vec<Call> {
     calls
 }
 
-fn task_calls(plan: &Plan, task: &DmsTask, step: &Replicate, names: &Names) -> Vec<Call> {
+/// What only a kind of server has, under its key.
+fn endpoint_settings(plan: &Plan, source: bool) -> (&'static str, serde_json::Value) {
+    if words::is_mysql(plan) {
+        return ("MySQLSettings", json!({ "AfterConnectScript": words::script(plan, source) }));
+    }
+    let settings = if source {
+        json!({ "CaptureDdls": false, "HeartbeatEnable": false, "FailTasksOnLobTruncation": true })
+    } else {
+        json!({ "AfterConnectScript": TARGET_SCRIPT })
+    };
+    ("PostgreSQLSettings", settings)
+}
+
+pub(in crate::engine) fn task_calls(plan: &Plan, task: &DmsTask, step: &Replicate, names: &Names) -> Vec<Call> {
     let create = json!({
         "ReplicationTaskIdentifier": names.task, "MigrationType": "full-load-and-cdc",
         "SourceEndpointArn": names.source, "TargetEndpointArn": names.target, "ReplicationInstanceArn": "THE INSTANCE",
@@ -340,7 +349,11 @@ fn task_calls(plan: &Plan, task: &DmsTask, step: &Replicate, names: &Names) -> V
 }
 
 /// What takes away all that the run makes in DMS, in order: operation, key, name.
-pub(super) fn deletions(plan: &Plan, task: &DmsTask, names: &Names) -> Vec<(&'static str, &'static str, String)> {
+pub(in crate::engine) fn deletions(
+    plan: &Plan,
+    task: &DmsTask,
+    names: &Names,
+) -> Vec<(&'static str, &'static str, String)> {
     let mut all = vec![
         ("StopReplicationTask", "ReplicationTaskArn", names.task.clone()),
         ("DeleteReplicationTask", "ReplicationTaskArn", names.task.clone()),

@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::plan::Choices;
-use crate::runbook::model::{DmsTask, Lob, Replicate};
+use crate::plan::{Choices, Plan};
+use crate::runbook::model::{DmsEngine, DmsLogin, DmsTask, Lob, Replicate, System};
 
 /// Identifiers of what a run has in DMS: they begin with a letter and hold no two hyphens in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names {
+pub(in crate::engine) struct Names {
     pub instance: String,
     pub source: String,
     pub target: String,
@@ -34,11 +34,51 @@ impl Names {
     }
 }
 
+fn kind(plan: &Plan) -> &'static str {
+    let source = plan.pair.as_ref().and_then(|pair| plan.systems.get(&pair.source));
+    source.map_or("postgres", System::kind)
+}
+
+/// Whether the pair is of MySQL or MariaDB.
+pub(in crate::engine) fn is_mysql(plan: &Plan) -> bool {
+    matches!(kind(plan), "mysql" | "mariadb")
+}
+
+/// What DMS calls the kind of server of a login.
+pub(in crate::engine) fn engine(plan: &Plan, login: &DmsLogin) -> DmsEngine {
+    login.engine.unwrap_or_else(|| DmsEngine::of(kind(plan)))
+}
+
+/// Where a server listens, if its URL does not say.
+pub(in crate::engine) fn port(plan: &Plan) -> u16 {
+    if is_mysql(plan) { 3306 } else { 5432 }
+}
+
+/// The database that an endpoint is for; one of MySQL is for a whole server.
+pub(in crate::engine) fn database(plan: &Plan, source: bool) -> Option<&str> {
+    let side = if source { &plan.choices.source } else { &plan.choices.target };
+    (!is_mysql(plan)).then_some(side.database.as_str())
+}
+
+/// What DMS says first on a target of MySQL. A column that counts up by itself takes a 0 as it is. A server from 9.6 on logs
+/// what a foreign key does to other rows, so that DMS carries it: there it must not be done once more. Before that, and
+/// by MariaDB, it is not logged, and the target's foreign keys do it again
+/// (<https://dev.mysql.com/doc/refman/9.6/en/create-table-foreign-keys.html>).
+pub(in crate::engine) fn script(plan: &Plan, source: bool) -> Option<String> {
+    if source || !is_mysql(plan) {
+        return None;
+    }
+    let zero = "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',NO_AUTO_VALUE_ON_ZERO')";
+    let logged = plan.choices.dms.as_ref().is_some_and(|dms| dms.cascades_logged);
+    let unchecked = if logged { ", foreign_key_checks = 0" } else { "" };
+    Some(format!("{zero}{unchecked}"))
+}
+
 /// The tables of the plan and the table of the token, each by exactly its name.
 ///
 /// "Selection rules and actions": `explicit` takes one table, whose names hold no wildcards. "Transformation rules and
 /// actions": `remove-column` leaves out what the target computes itself.
-pub(super) fn mappings(choices: &Choices) -> Value {
+pub(in crate::engine) fn mappings(choices: &Choices) -> Value {
     let token = ("pointsman".to_owned(), "token_forward".to_owned());
     let rule = |(n, (schema, table)): (usize, &(String, String))| {
         json!({ "rule-type": "selection", "rule-id": (n + 1).to_string(), "rule-name": (n + 1).to_string(),
@@ -56,7 +96,7 @@ pub(super) fn mappings(choices: &Choices) -> Value {
 
 /// The settings. Nothing is made, truncated or skipped by DMS: the tables are ours, and an error stops the task. It stops
 /// by itself when all is loaded and what came meanwhile is applied: only then are indexes and constraints made.
-pub(super) fn settings(task: &DmsTask, step: &Replicate) -> Value {
+pub(in crate::engine) fn settings(task: &DmsTask, step: &Replicate) -> Value {
     let (full, most) = match task.lob {
         Lob::Full => (true, 0),
         Lob::Limited(size) => (false, size.0.div_ceil(1024)),
@@ -98,7 +138,7 @@ mod tests {
     fn every_table_is_named_exactly_and_the_token_goes_along() {
         let text = str::to_owned;
         let generated = vec![(text("public"), text("order_lines"), text("total"))];
-        let dms = Some(DmsChoices { generated, identities: Vec::new() });
+        let dms = Some(DmsChoices { generated, identities: Vec::new(), cascades_logged: false });
         let tables = vec![(text("public"), text("order_lines"))];
         let mut rules = mappings(&Choices { tables, dms, ..Choices::default() });
         let left_out = rules["rules"].as_array_mut().unwrap().pop().unwrap();

@@ -15,7 +15,7 @@ use crate::runbook::model::{Dms, DmsLogin, DmsTask, Replicate};
 use crate::secret;
 use crate::steps::StepError;
 use crate::systems::aws::Aws;
-use crate::systems::aws::dms::{self as driver, Credentials, NewEndpoint, NewInstance, NewTask, Task};
+use crate::systems::aws::dms::{self as driver, Credentials, NewEndpoint, NewInstance, NewTask, Settings, Task};
 use crate::systems::{Certainty, DriverError};
 
 /// The longest time between two looks.
@@ -26,7 +26,7 @@ const SEEN: Duration = Duration::from_secs(60);
 const GONE: Duration = Duration::from_secs(1800);
 
 /// What a run has in DMS.
-pub(super) struct Works<'a> {
+pub(in crate::engine) struct Works<'a> {
     pub cx: &'a Context,
     /// Name of the step that is shown as busy.
     pub step: &'a str,
@@ -263,15 +263,14 @@ impl<'a> Works<'a> {
 
     async fn create_endpoint(&self, source: bool) -> Result<(), DriverError> {
         let login = if source { &self.task.source } else { &self.task.target };
-        let choices = &self.cx.plan.choices;
-        let (identifier, database) = if source {
-            (&self.names.source, &choices.source.database)
-        } else {
-            (&self.names.target, &choices.target.database)
-        };
-        let credentials = credentials(self.aws.system(), login).await?;
-        let (engine, tls, run) = (login.engine.name(), login.tls, self.cx.run.as_str());
-        let new = NewEndpoint { identifier, source, engine, database, tls, credentials, run };
+        let plan = &self.cx.plan;
+        let identifier = if source { &self.names.source } else { &self.names.target };
+        let database = words::database(plan, source);
+        let credentials = credentials(self.aws.system(), login, words::port(plan)).await?;
+        let (engine, tls, run) = (words::engine(plan, login).name(), login.tls, self.cx.run.as_str());
+        let (certificate, script) = (login.certificate.as_deref(), words::script(plan, source));
+        let settings = if words::is_mysql(plan) { Settings::Mysql(script.as_deref()) } else { Settings::Postgres };
+        let new = NewEndpoint { identifier, source, engine, database, tls, certificate, settings, credentials, run };
         driver::create_endpoint(&self.aws, &new).await
     }
 
@@ -320,7 +319,7 @@ impl<'a> Works<'a> {
 }
 
 /// A call whose answer was lost, or that DMS does not take in the state that things are in: the next look says what is so.
-pub(super) fn in_doubt(asked: Result<(), DriverError>) -> Outcome<()> {
+pub(in crate::engine) fn in_doubt(asked: Result<(), DriverError>) -> Outcome<()> {
     match asked {
         Err(error) if error.certainty == Certainty::Unknown => Ok(()),
         Err(error) if [driver::EXISTS, driver::STATE, driver::MISSING].iter().any(|code| error.is_code(code)) => Ok(()),
@@ -329,7 +328,7 @@ pub(super) fn in_doubt(asked: Result<(), DriverError>) -> Outcome<()> {
 }
 
 /// How DMS comes to a login; read now, and kept nowhere.
-async fn credentials(system: &str, login: &DmsLogin) -> Result<Credentials, DriverError> {
+async fn credentials(system: &str, login: &DmsLogin, port: u16) -> Result<Credentials, DriverError> {
     if let (Some(secret), Some(role)) = (&login.secret, &login.access_role) {
         return Ok(Credentials::Secret { secret: secret.clone(), role: role.clone() });
     }
@@ -339,8 +338,7 @@ async fn credentials(system: &str, login: &DmsLogin) -> Result<Credentials, Driv
     let unresolved = |error| DriverError::unresolved(system, what, error);
     secret::remote::fresh(text).await.map_err(unresolved)?;
     let resolved = secret::resolve(text).map_err(unresolved)?;
-    let url =
-        Url::parse(resolved.expose()).map_err(|_| odd("it is not postgresql://role:password@host:port/database"))?;
+    let url = Url::parse(resolved.expose()).map_err(|_| odd("it is not KIND://role:password@host:port/database"))?;
     let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     if plain(url.username()) != login.role {
         return Err(odd(&format!("it is of another role than `{}`", login.role)));
@@ -349,6 +347,6 @@ async fn credentials(system: &str, login: &DmsLogin) -> Result<Credentials, Driv
         user: login.role.clone(),
         password: secret::Secret::new(plain(url.password().unwrap_or_default())),
         host: url.host_str().unwrap_or("localhost").to_owned(),
-        port: url.port().unwrap_or(5432),
+        port: url.port().unwrap_or(port),
     })
 }

@@ -90,7 +90,7 @@ pub(super) async fn own_domain(cx: &Context) -> Outcome<()> {
 }
 
 /// The servers that answer now are those of the plan.
-async fn same_servers(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
+pub(super) async fn same_servers(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
     for session in [leave, arrive] {
         let found = catalog::identity(session).await?.server();
         let planned = &common::choices(&cx.plan, session.system()).system_identifier;
@@ -104,7 +104,7 @@ async fn same_servers(cx: &Context, leave: &Session, arrive: &Session) -> Result
 }
 
 /// Changes of the schema go through the streams as well; what differs was made by somebody on one side only.
-async fn same_tables(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
+pub(super) async fn same_tables(cx: &Context, leave: &Session, arrive: &Session) -> Result<(), StepError> {
     let (here, there) = try_join(columns(cx, leave), columns(cx, arrive)).await?;
     let differs = |table: &&String| here.get(*table) != there.get(*table);
     let mut tables: Vec<&String> = here.keys().chain(there.keys()).filter(differs).collect();

@@ -155,7 +155,7 @@ fn ahead(files: &[(String, u64)], file: &str, offset: u64) -> f64 {
 }
 
 /// Seconds since the last token that has arrived was written, or why that is not known. Only the executor writes it.
-async fn age(flow: Flow<'_>, context: &GateContext<'_>) -> Result<std::result::Result<f64, String>> {
+pub(super) async fn age(flow: Flow<'_>, context: &GateContext<'_>) -> Result<std::result::Result<f64, String>> {
     let (arrived_sql, written_sql) = (token(flow.token_table()), token_and_clock(flow.token_table()));
     let what = "read the token";
     let arrived = async |session: &Session| session.rows(what, &arrived_sql).await;

@@ -5,6 +5,7 @@
 mod arm;
 mod choose;
 mod common;
+pub mod dms;
 mod drain;
 mod finalize;
 mod freeze;

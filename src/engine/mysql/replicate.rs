@@ -6,7 +6,7 @@
 
 mod cloning;
 mod describe;
-mod following;
+pub(super) mod following;
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Replication<'_> {
     }
 
     /// A runbook without a preflight comes as far as this.
-    fn can_be_kept_to_its_schemas(&self, cx: &Context) -> Result<(), StepError> {
+    pub(super) fn can_be_kept_to_its_schemas(&self, cx: &Context) -> Result<(), StepError> {
         if self.0.schemas.is_empty() || !common::side(&cx.plan, &self.0.to).rds {
             return Ok(());
         }
@@ -73,7 +73,7 @@ impl Replication<'_> {
     }
 
     /// Our schema, taken for this run.
-    async fn claim(&self, cx: &Context, session: &Session) -> Result<(), StepError> {
+    pub(super) async fn claim(&self, cx: &Context, session: &Session) -> Result<(), StepError> {
         let servers = [common::side(&cx.plan, &self.0.from).server_id, common::side(&cx.plan, &self.0.to).server_id];
         if setup::owner(session).await?.as_ref() != Some(&cx.run) {
             let rds = common::side(&cx.plan, session.system()).rds;
@@ -85,7 +85,7 @@ impl Replication<'_> {
     }
 
     /// Accounts that the target lacks; those that were made are remembered, so that an undo drops no other.
-    async fn accounts(
+    pub(super) async fn accounts(
         &self,
         cx: &Context,
         state: &RunState,
@@ -120,7 +120,7 @@ impl Replication<'_> {
     }
 
     /// Nobody but the stream writes on the target before the switch. What it was like is remembered first.
-    async fn fence_target(
+    pub(super) async fn fence_target(
         &self,
         cx: &Context,
         state: &RunState,

@@ -21,6 +21,20 @@ use crate::systems::{self, Result};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn verify(cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {
+    // The last transaction of the written side is then one of its own, whose arrival can be waited for.
+    engine::of_plan(&cx.plan).beat(cx, writer).await?;
+    let barrier = barrier(&cx.plan, &cx.world, cx.pair()?, writer).await?;
+    verify_behind(cx, of, writer, step, &barrier).await
+}
+
+/// The same, where the barrier is another one.
+pub(super) async fn verify_behind(
+    cx: &Context,
+    of: &Move,
+    writer: Heading,
+    step: &Verify,
+    barrier: &dyn Barrier,
+) -> Outcome<Comparison> {
     let pair = cx.pair()?;
     let (source, target) = (cx.world.mysql(&pair.source)?, cx.world.mysql(&pair.target)?);
     let options = CompareOptions {
@@ -34,10 +48,7 @@ pub(super) async fn verify(cx: &Context, of: &Move, writer: Heading, step: &Veri
         let (done, all) = (progress.tables_done, progress.tables);
         cx.progress(&of.step, &format!("{done} of {all} tables, {} rows: {}", progress.rows_done, progress.table));
     };
-    // The last transaction of the written side is then one of its own, whose arrival can be waited for.
-    engine::of_plan(&cx.plan).beat(cx, writer).await?;
-    let barrier = barrier(&cx.plan, &cx.world, pair, writer).await?;
-    Ok(compare::compare(&source, &target, &options, &barrier, &listener).await?)
+    Ok(compare::compare(&source, &target, &options, barrier, &listener).await?)
 }
 
 pub(super) async fn compare_now(plan: &Plan) -> systems::Result<Comparison> {

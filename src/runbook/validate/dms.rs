@@ -1,8 +1,8 @@
 //! Replication through DMS: everything that it needs is said once, and nothing that it can't do is asked for.
 
 use super::Check;
-use super::values::database_url;
-use crate::runbook::model::{Dms, DmsLogin, DmsTask, Fence, Gate, Means, Replicate, Step, System};
+use super::values::{database_url, mysql_url};
+use crate::runbook::model::{Dms, DmsLogin, DmsTask, DmsTls, Fence, Gate, Means, Replicate, Step, System};
 
 pub(super) fn check(check: &mut Check<'_>) {
     for (name, system) in &check.runbook.systems {
@@ -62,29 +62,58 @@ fn replicate(check: &mut Check<'_>, path: &str, step: &Replicate) {
         }
         _ => return,
     };
-    for (key, name) in [("from", &step.from), ("to", &step.to)] {
-        let kind = check.runbook.systems.get(name).map(System::kind);
-        if kind.is_some_and(|kind| kind != "postgres") {
-            let message = format!("`{name}` is a {}: through DMS only PostgreSQL is moved", kind.unwrap_or_default());
-            check.error(&format!("{path}/{key}"), "wrong-system", &message, "leave out `through`");
-        }
+    let kind = check.runbook.systems.get(&step.from).map(System::kind);
+    if matches!(kind, Some("mysql" | "mariadb")) {
+        of_mysql(check, path, step, task);
     }
-    of_task(check, &format!("{path}/dms"), task);
+    of_task(check, &format!("{path}/dms"), task, kind);
 }
 
-fn of_task(check: &mut Check<'_>, path: &str, task: &DmsTask) {
+/// The run makes the tables itself: keys and foreign keys behind the load, triggers at the switch. DMS applies one
+/// transaction after the other: batches would come in another order than foreign keys want.
+fn of_mysql(check: &mut Check<'_>, path: &str, step: &Replicate, task: &DmsTask) {
+    if !step.copy_schema {
+        let message = "through DMS the tables of MySQL are made by the run, with their triggers at the switch";
+        check.error(&format!("{path}/copy-schema"), "no-schema", message, "leave it out");
+    }
+    if !step.copy.is_auto() {
+        let message = "through DMS it is DMS that copies";
+        check.error(&format!("{path}/copy"), "unused-copy", message, "leave it out");
+    }
+    if task.batch_apply {
+        let message = "batches come in another order than foreign keys of MySQL want";
+        check.error(&format!("{path}/dms/batch-apply"), "no-batches", message, "leave it out");
+    }
+}
+
+fn of_task(check: &mut Check<'_>, path: &str, task: &DmsTask, kind: Option<&str>) {
     check.system(&format!("{path}/instance"), &task.instance, "dms");
     for (key, login) in [("source", &task.source), ("target", &task.target)] {
-        of_login(check, &format!("{path}/{key}"), login);
+        of_login(check, &format!("{path}/{key}"), login, kind);
     }
 }
 
-fn of_login(check: &mut Check<'_>, path: &str, login: &DmsLogin) {
+fn of_login(check: &mut Check<'_>, path: &str, login: &DmsLogin, kind: Option<&str>) {
+    if let (Some(engine), Some(kind)) = (login.engine, kind)
+        && engine.kind() != kind
+    {
+        let message = format!("`{}` is what DMS calls another kind of server than {kind}", engine.name());
+        check.error(&format!("{path}/engine"), "wrong-engine", &message, "leave it out");
+    }
     if login.role.trim().is_empty() {
         check.error(&format!("{path}/role"), "bad-value", "the role has no name", "write the login role of DMS");
     }
     if let Some(url) = &login.url {
-        database_url(check, &format!("{path}/url"), url, false);
+        match kind {
+            Some("mysql" | "mariadb") => mysql_url(check, &format!("{path}/url"), url),
+            _ => database_url(check, &format!("{path}/url"), url, false),
+        }
+    }
+    // "Using SSL with AWS DMS": of MySQL and MariaDB it knows `none`, `verify-ca` and `verify-full`.
+    if matches!(kind, Some("mysql" | "mariadb")) && login.tls == DmsTls::Require && login.certificate.is_none() {
+        let message = "DMS encrypts a connection to MySQL or MariaDB only with a certificate that it was given";
+        let remedy = "write `certificate: ARN` of one that you imported into DMS, or `tls: none`";
+        check.error(&format!("{path}#"), "no-certificate", message, remedy);
     }
     let by_secret = login.secret.is_some() && login.access_role.is_some();
     let half = login.secret.is_some() != login.access_role.is_some();

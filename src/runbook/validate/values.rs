@@ -179,6 +179,11 @@ pub(super) fn database_url(check: &mut Check<'_>, path: &str, text: &str, needs_
     server_url(check, path, text, POSTGRES, needs_database);
 }
 
+/// The URL of a server of MySQL or MariaDB.
+pub(super) fn mysql_url(check: &mut Check<'_>, path: &str, text: &str) {
+    server_url(check, path, text, MYSQL, false);
+}
+
 fn server_url(check: &mut Check<'_>, path: &str, text: &str, (schemes, shape): Shape, needs_database: bool) {
     if holds_password(text) {
         literal_password(check, path);

@@ -118,7 +118,7 @@ pub async fn identity(session: &Session) -> Result<Identity> {
     })
 }
 
-pub(in crate::systems) fn incomplete(session: &Session, what: &str) -> crate::systems::DriverError {
+pub(crate) fn incomplete(session: &Session, what: &str) -> crate::systems::DriverError {
     let certainty = crate::systems::Certainty::Unknown;
     crate::systems::DriverError::new(session.system(), what, "the answer is incomplete", certainty)
 }

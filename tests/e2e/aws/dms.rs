@@ -12,6 +12,7 @@ use pointsman::{
         history::Side,
     },
 };
+use serde_json::json;
 
 use super::{
     overlay::dms::Dms,
@@ -21,6 +22,7 @@ use crate::cutover::support::{DOOR, KILLED, Load, Scene, ended, summary, until};
 
 /// Transactions a second.
 const RATE: f64 = 150.0;
+const SECRET: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:dms-AbCdEf";
 const PASSWORD: &str = "dms-has-a-word";
 
 const REPLICATE: &str = "replicate: { from: source, to: target, through: dms, timeout: 3m, dms: { instance: carrier, \
@@ -98,6 +100,22 @@ impl Stage {
 #[tokio::test(flavor = "multi_thread")]
 async fn forward_through_dms_under_load_and_back() {
     let stage = Stage::new().await;
+    // In batches, where the token comes first of all, and with a login that DMS reads itself.
+    let port = stage.scene.sandbox.target.port();
+    stage.dms.secret(SECRET, json!({ "username": "dms", "password": PASSWORD, "host": "127.0.0.1", "port": port }));
+    let login = format!("secret: \"{SECRET}\", access-role: \"arn:aws:iam::123456789012:role/dms\"");
+    let replicate = REPLICATE.replace("url: \"${env:DMS_TARGET_URL}\"", &login);
+    let replicate = |more: &str| replicate.replace("instance: carrier,", &format!("instance: carrier, {more},"));
+    let steps = [&replicate("lob: { limited: 16B }"), "wait: { gates: [lag], timeout: 1m }", WINDOW];
+    stage.write("instance: orders-dms", &steps);
+    let checked = stage.scene.must(3, &["check", stage.scene.runbook.to_str().unwrap()]).await;
+    assert!(
+        checked.says("values are longer than DMS carries") && checked.says("accounts.settings ("),
+        "{}",
+        checked.out
+    );
+    let steps = [&replicate("batch-apply: true"), steps[1], WINDOW, "verify: { timeout: 2m }"];
+    stage.write("instance: orders-dms", &steps);
     let load = stage.load().await;
     let plan = stage.scene.must(0, &["plan", stage.scene.runbook.to_str().unwrap()]).await;
     for words in ["CreateReplicationTask", "DO_NOTHING", "token_forward", "ALTER ROLE \"dms\" NOLOGIN", "remove-column"]
@@ -124,6 +142,34 @@ async fn forward_through_dms_under_load_and_back() {
     let wal = std::fs::read(stage.scene.journal.path().with_extension("db-wal")).unwrap_or_default();
     let holds = |bytes: &[u8]| bytes.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes());
     assert!(!holds(&journal) && !holds(&wal), "a password is in the journal");
+}
+
+/// SIGKILL at some entries of a rollback behind the switch: the window back, and what is taken away behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_is_killed_goes_on() {
+    let stage = Stage::new().await;
+    for number in (4..).step_by(10) {
+        let load = stage.load().await;
+        stage.scene.run(0).await;
+        let seq = stage.scene.state().seq + number;
+        let words = ["rollback", "--output", "json"];
+        let back = stage.scene.command(&words).env(halt::KILL_AT, seq.to_string()).spawn().unwrap();
+        let code = ended(back).await.code;
+        if code == 5 {
+            assert!(number > 20, "a rollback has more entries than {number}\n{}", stage.scene.story());
+            return stage.all_is_as_before(load, "after a whole rollback").await;
+        }
+        assert_eq!(code, KILLED, "{}", stage.scene.story());
+        let when = format!("killed at entry {seq}, {}", summary(&stage.scene.entries().last().unwrap().event));
+        stage.scene.guard_gone().await;
+        load.flows().await;
+        if !matches!(stage.scene.state().outcome, Some((Outcome::RolledBack, _))) {
+            let again = stage.scene.call(&words).await;
+            assert_eq!(again.code, 5, "{when}: {again:?}\n{}", stage.scene.story());
+        }
+        stage.all_is_as_before(load, &when).await;
+        println!("{when}");
+    }
 }
 
 /// The very end, with an instance of the run's own: nothing is left in DMS.

@@ -43,6 +43,7 @@ mod behind_a_window;
 mod book;
 mod cloudwatch;
 mod dms;
+mod dms_mysql;
 mod endpoints;
 mod failover;
 mod harness;

@@ -310,6 +310,41 @@ async fn what_was_left_goes_out_of_service_and_comes_back() {
     assert_eq!((tasks().await, ground.overlay.shows("orders", "DBInstanceStatus").as_str()), (2, "available"));
 }
 
+/// SIGKILL at each entry behind the approval: what was stopped is stopped once, behind one snapshot, and comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_each_entry_what_was_left_is_stopped_once() {
+    let ground = Ground::new(LAID_DOWN).await;
+    let web = "arn:aws:ecs:us-east-1:123456789012:task-definition/web:1";
+    ground.scene.proxy.overlay(Arc::new(Ecs::new("shop", "web", web, 2)));
+    let ecs = aws_sdk_ecs::Client::new(&sdk_config(&ground.scene.proxy.url()));
+    let stands = async || {
+        let found = ecs.describe_services().cluster("shop").services("web").send().await.unwrap();
+        (found.services()[0].desired_count(), ground.overlay.shows("orders", "DBInstanceStatus"))
+    };
+    let checked = ground.scene.must(0, &["check", ground.scene.runbook.to_str().unwrap()]).await;
+    for words in ["the service will get no tasks any more", "the server will be stopped, behind a last snapshot"] {
+        assert!(checked.says(words), "check does not say {words}: {}", checked.out);
+    }
+    for number in 1.. {
+        ground.scene.run(4).await;
+        ground.scene.must(0, &["approve", "--reason", "yes"]).await;
+        let (before, seq) = (ground.overlay.snapshots().len(), ground.scene.state().seq + number);
+        let killed = ground.killed_at(&["resume", "--output", "json"], &seq.to_string()).await;
+        if killed.is_some() && number % 2 == 1 && ground.scene.state().outcome.is_none() {
+            ground.scene.must(0, &["resume", "--output", "json"]).await;
+            assert_eq!(stands().await, (0, "stopped".to_owned()), "{killed:?}\n{}", ground.scene.story());
+            assert_eq!(ground.overlay.snapshots().len(), before + 1, "{killed:?}\n{}", ground.scene.story());
+        }
+        ground.scene.must(5, &["rollback", "--output", "json"]).await;
+        assert_eq!(stands().await, (2, "available".to_owned()), "{killed:?}\n{}", ground.scene.story());
+        assert!(ground.overlay.snapshots().len() <= before + 1, "{killed:?}\n{}", ground.scene.story());
+        if killed.is_none() {
+            assert!(number > 6, "a run has more entries than {number}\n{}", ground.scene.story());
+            return;
+        }
+    }
+}
+
 /// A real PostgreSQL behind `orders`: what a group says is set on it, and needs its restart where PostgreSQL says so.
 struct Real(u16, Mutex<Server<Postgres>>);
 

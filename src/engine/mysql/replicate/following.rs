@@ -22,7 +22,7 @@ const DECLARED_AT_ONCE: usize = 500;
 impl Replication<'_> {
     /// Makes a stream, if it isn't there, and starts it. The follower's server dials the other one: this proves that it
     /// can.
-    pub(super) async fn follow(
+    pub(in crate::engine::mysql) async fn follow(
         &self,
         cx: &Context,
         of: &Move,
@@ -57,7 +57,12 @@ impl Replication<'_> {
     }
 
     /// Who the follower is for the publisher: the author's account, or one of ours.
-    async fn dialled(&self, cx: &Context, publisher: &Session, encrypted: bool) -> Result<Target, StepError> {
+    pub(in crate::engine::mysql) async fn dialled(
+        &self,
+        cx: &Context,
+        publisher: &Session,
+        encrypted: bool,
+    ) -> Result<Target, StepError> {
         let name = publisher.system();
         let spec = common::spec(&cx.plan, name).ok_or_else(|| StepError::broken("the publisher is not in the plan"))?;
         let target = dial::by_other_server(name, spec)?;
@@ -175,7 +180,7 @@ async fn lacks(session: &Session, set: &str) -> Result<GtidSet, StepError> {
 }
 
 /// Whether a server has TLS, so that the other one asks for it; told by our own session, unless the runbook forbids it.
-pub(super) async fn is_encrypted(cx: &Context, session: &Session) -> Result<bool, StepError> {
+pub(in crate::engine::mysql) async fn is_encrypted(cx: &Context, session: &Session) -> Result<bool, StepError> {
     let mode = common::spec(&cx.plan, session.system()).map_or(TlsMode::Prefer, |spec| spec.tls.mode);
     if mode == TlsMode::Disable {
         return Ok(false);

@@ -88,14 +88,27 @@ pub struct NewEndpoint<'a> {
     pub source: bool,
     /// What DMS calls the kind of server.
     pub engine: &'a str,
-    /// The database.
-    pub database: &'a str,
+    /// The database, where it needs one.
+    pub database: Option<&'a str>,
     /// Whether DMS insists on TLS.
     pub tls: DmsTls,
+    /// ARN of the certificate that the server's must be by.
+    pub certificate: Option<&'a str>,
+    /// What only a kind of server has.
+    pub settings: Settings<'a>,
     /// How DMS logs in.
     pub credentials: Credentials,
     /// The run that makes it.
     pub run: &'a str,
+}
+
+/// What only a kind of server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settings<'a> {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL and MariaDB; with what DMS says first, if anything.
+    Mysql(Option<&'a str>),
 }
 
 /// Words about a source: numbers without a precision keep all of their digits, and DMS leaves no trigger behind.
@@ -103,8 +116,7 @@ pub const SOURCE_ATTRIBUTES: &str = "MapUnboundedNumericAsString=true";
 /// What DMS says first on the target: its rows fire no triggers, nor foreign keys.
 pub const TARGET_SCRIPT: &str = "SET session_replication_role='replica'";
 
-/// Makes an endpoint.
-pub async fn create_endpoint(aws: &Aws, new: &NewEndpoint<'_>) -> Result<()> {
+fn postgres(new: &NewEndpoint<'_>) -> sdk::PostgreSqlSettings {
     let mut settings = sdk::PostgreSqlSettings::builder();
     if new.source {
         settings = settings.capture_ddls(false).heartbeat_enable(false).fail_tasks_on_lob_truncation(true);
@@ -114,14 +126,44 @@ pub async fn create_endpoint(aws: &Aws, new: &NewEndpoint<'_>) -> Result<()> {
     if let Credentials::Secret { secret, role } = &new.credentials {
         settings = settings.secrets_manager_secret_id(secret).secrets_manager_access_role_arn(role);
     }
+    settings.build()
+}
+
+fn mysql(new: &NewEndpoint<'_>, script: Option<&str>) -> sdk::MySqlSettings {
+    let mut settings = sdk::MySqlSettings::builder().set_after_connect_script(script.map(str::to_owned));
+    if let Credentials::Secret { secret, role } = &new.credentials {
+        settings = settings.secrets_manager_secret_id(secret).secrets_manager_access_role_arn(role);
+    }
+    settings.build()
+}
+
+/// What DMS calls the protection of a connection.
+#[must_use]
+pub const fn tls_word(tls: DmsTls, certificate: bool) -> &'static str {
+    match (tls, certificate) {
+        (DmsTls::None, _) => "none",
+        (DmsTls::Require, false) => "require",
+        (DmsTls::Require, true) => "verify-ca",
+    }
+}
+
+/// Makes an endpoint.
+pub async fn create_endpoint(aws: &Aws, new: &NewEndpoint<'_>) -> Result<()> {
     let kind =
         if new.source { sdk::ReplicationEndpointTypeValue::Source } else { sdk::ReplicationEndpointTypeValue::Target };
-    let tls = if new.tls == DmsTls::None { sdk::DmsSslModeValue::None } else { sdk::DmsSslModeValue::Require };
+    let tls = sdk::DmsSslModeValue::from(tls_word(new.tls, new.certificate.is_some()));
+    let of_postgres = new.settings == Settings::Postgres;
     let ask = || {
         let call = aws.dms().create_endpoint().endpoint_identifier(new.identifier).endpoint_type(kind.clone());
-        let call = call.engine_name(new.engine).database_name(new.database).ssl_mode(tls.clone()).tags(tag(new.run));
-        let call = call.postgre_sql_settings(settings.clone().build());
-        let call = call.set_extra_connection_attributes(new.source.then(|| SOURCE_ATTRIBUTES.to_owned()));
+        let call = call.engine_name(new.engine).set_database_name(new.database.map(str::to_owned));
+        let call =
+            call.ssl_mode(tls.clone()).set_certificate_arn(new.certificate.map(str::to_owned)).tags(tag(new.run));
+        let call = match new.settings {
+            Settings::Postgres => call.postgre_sql_settings(postgres(new)),
+            Settings::Mysql(script) => call.my_sql_settings(mysql(new, script)),
+        };
+        let attributes = (new.source && of_postgres).then(|| SOURCE_ATTRIBUTES.to_owned());
+        let call = call.set_extra_connection_attributes(attributes);
         match &new.credentials {
             Credentials::Told { user, password, host, port } => {
                 let call = call.username(user).password(password.expose()).server_name(host);

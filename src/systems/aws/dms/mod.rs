@@ -8,8 +8,9 @@ mod change;
 mod read;
 
 pub use change::{
-    Credentials, NewEndpoint, NewInstance, NewTask, SOURCE_ATTRIBUTES, Start, TAG, TARGET_SCRIPT, create_endpoint,
-    create_instance, create_task, delete_endpoint, delete_instance, delete_task, gibibytes, start, stop, test,
+    Credentials, NewEndpoint, NewInstance, NewTask, SOURCE_ATTRIBUTES, Settings, Start, TAG, TARGET_SCRIPT,
+    create_endpoint, create_instance, create_task, delete_endpoint, delete_instance, delete_task, gibibytes, start,
+    stop, test, tls_word,
 };
 pub use read::{connection, endpoint, instance, tables, task};
 

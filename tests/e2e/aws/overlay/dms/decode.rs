@@ -10,6 +10,16 @@ pub enum Change {
     Truncate(Vec<String>),
 }
 
+impl Change {
+    /// The table that it is about; of several, the first.
+    pub fn table(&self) -> &str {
+        match self {
+            Self::Insert(table, _) | Self::Update(table, ..) | Self::Delete(table, _) => table,
+            Self::Truncate(tables) => tables.first().map_or("", String::as_str),
+        }
+    }
+}
+
 pub type Value = (String, Option<String>);
 
 /// Reads a change; nothing of the lines about transactions.

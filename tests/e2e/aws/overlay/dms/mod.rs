@@ -8,9 +8,14 @@
 //! replication instance" (its tasks first), "Using a PostgreSQL database as a source" (a slot, the plugin `test_decoding`,
 //! origins are not looked at), "… as a target" (`AfterConnectScript`), "Selection rules", "Transformation rules".
 //!
+//! MySQL: from "Using a MySQL-compatible database as a source" that it reads the binary log as a replica does, with
+//! `REPLICATION SLAVE` and `REPLICATION CLIENT`; from "… as a target" that it writes ordinary statements as an ordinary
+//! user, so that triggers and foreign keys act, and every row is a transaction of the target's own.
+//!
 //! Also a belief: a task whose target refuses its login stays `running` and tries again ("recoverable error").
 
 mod decode;
+mod mysql;
 mod rows;
 
 use std::{
@@ -44,6 +49,10 @@ struct State {
     told: Vec<Arc<Mutex<Told>>>,
     /// The table whose load fails next, once.
     fails: Option<String>,
+    /// Secrets that DMS may read, by their ARNs: what it would be told otherwise.
+    secrets: BTreeMap<String, Value>,
+    /// MySQL: the program that reads a binary log.
+    reader: std::path::PathBuf,
 }
 
 /// Something with a state that passes.
@@ -90,6 +99,8 @@ pub(super) struct Told {
     /// Transactions that were applied behind the load.
     pub applied: u64,
     pub last_lsn: Option<u64>,
+    /// MySQL: file and place in the source's binary log up to which all is applied.
+    pub place: Option<(String, u64)>,
 }
 
 /// How a worker ended.
@@ -112,6 +123,16 @@ impl Dms {
         let dms = Self::default();
         dms.lock().make_instance(name, "available", Value::Null);
         dms
+    }
+
+    /// A secret with `username`, `password`, `host` and `port`, as DMS wants them.
+    pub fn secret(&self, arn: &str, secret: Value) {
+        self.lock().secrets.insert(arn.to_owned(), secret);
+    }
+
+    /// Follows MySQL or MariaDB with this program, `mysqlbinlog` or `mariadb-binlog`.
+    pub fn reads_with(&self, program: std::path::PathBuf) {
+        self.lock().reader = program;
     }
 
     /// The load of this table fails, once.
@@ -200,7 +221,11 @@ impl Dms {
         state.connections.insert(key.clone(), Connection { status: "testing", ..Connection::default() });
         let dms = self.clone();
         tokio::spawn(async move {
-            let outcome = login.connect().await.map(drop);
+            let outcome = if mysql::is_mysql(&login) {
+                mysql::connect(&login).await.map(drop)
+            } else {
+                login.connect().await.map(drop)
+            };
             if let Some(connection) = dms.lock().connections.get_mut(&key) {
                 connection.outcome = Some(outcome);
             }
@@ -299,7 +324,12 @@ impl State {
             return Err((EXISTS, format!("Endpoint already in use: {name}")));
         }
         let thing = self.thing("endpoint", &name, "active", asked.clone());
-        self.endpoints.push(Endpoint { thing, login: Login::told(asked) });
+        let login = Login::told(asked);
+        let login = match login.secret.as_ref().and_then(|arn| self.secrets.get(arn)) {
+            Some(secret) => login.with(secret),
+            None => login,
+        };
+        self.endpoints.push(Endpoint { thing, login });
         Ok(json!({ "Endpoint": { "EndpointIdentifier": name, "Status": "active" } }))
     }
 
@@ -393,8 +423,14 @@ impl State {
         task.started += 1;
         (task.thing.status, task.thing.looks, task.stop) = ("starting", 0, Some(stop));
         lock(&task.told).ended = None;
-        let work = rows::Work::new(&task.thing.arn, &task.thing.asked, (source, target), Arc::clone(&task.told), fails);
-        tokio::spawn(work.run(!task.loaded, stopped));
+        let (asked, told) = (&task.thing.asked, Arc::clone(&task.told));
+        if mysql::is_mysql(&source) {
+            let work = mysql::Work::new(&self.reader, asked, (source, target), told, fails);
+            tokio::spawn(work.run(!task.loaded, stopped));
+        } else {
+            let work = rows::Work::new(&task.thing.arn, asked, (source, target), told, fails);
+            tokio::spawn(work.run(!task.loaded, stopped));
+        }
         self.starts += 1;
         Ok(json!({ "ReplicationTask": { "Status": "starting" } }))
     }
@@ -424,7 +460,7 @@ impl State {
         {
             return Err((STATE, format!("the task is {}", thing.status)));
         }
-        if let Some(source) = source {
+        if let Some(source) = source.filter(|login| !mysql::is_mysql(login)) {
             tokio::spawn(rows::drop_slot(source, arn));
         }
         deleting(found)

@@ -27,27 +27,42 @@ const AT_ONCE: i32 = 5000;
 /// How a database is dialled.
 #[derive(Clone)]
 pub struct Login {
+    /// What DMS calls the kind of server.
+    pub engine: String,
     pub user: String,
-    password: String,
-    host: String,
-    port: u16,
+    pub(super) password: String,
+    pub(super) host: String,
+    pub(super) port: u16,
     database: String,
     /// What is said first.
-    script: Option<String>,
+    pub(super) script: Option<String>,
+    /// The secret that says the rest.
+    pub(super) secret: Option<String>,
 }
 
 impl Login {
     pub fn told(asked: &Value) -> Self {
         let text = |key: &str| asked[key].as_str().unwrap_or_default().to_owned();
         let port = asked["Port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(5432);
+        let settings = if asked["MySQLSettings"].is_null() { "PostgreSQLSettings" } else { "MySQLSettings" };
         Self {
+            engine: text("EngineName"),
             user: text("Username"),
             password: text("Password"),
             host: text("ServerName"),
             port,
             database: text("DatabaseName"),
-            script: asked["PostgreSQLSettings"]["AfterConnectScript"].as_str().map(str::to_owned),
+            script: asked[settings]["AfterConnectScript"].as_str().map(str::to_owned),
+            secret: asked[settings]["SecretsManagerSecretId"].as_str().map(str::to_owned),
         }
+    }
+
+    /// With what a secret says.
+    pub fn with(mut self, secret: &Value) -> Self {
+        let text = |key: &str| secret[key].as_str().unwrap_or_default().to_owned();
+        (self.user, self.password, self.host) = (text("username"), text("password"), text("host"));
+        self.port = secret["port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(self.port);
+        self
     }
 
     pub async fn connect(&self) -> Result<Client, String> {
@@ -70,13 +85,13 @@ fn words(error: &tokio_postgres::Error) -> String {
 /// What a task says of one table.
 #[derive(Clone, Debug, Default)]
 pub struct TableOf {
-    schema: String,
-    name: String,
-    state: &'static str,
-    loaded: u64,
-    errors: u64,
-    validation: &'static str,
-    differ: u64,
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) state: &'static str,
+    pub(super) loaded: u64,
+    pub(super) errors: u64,
+    pub(super) validation: &'static str,
+    pub(super) differ: u64,
 }
 
 impl TableOf {
@@ -126,6 +141,8 @@ pub struct Work {
     removed: BTreeSet<String>,
     validates: bool,
     stops_when_loaded: bool,
+    /// Changes are applied table by table, whatever transactions they belong to.
+    batches: bool,
 }
 
 /// Why carrying ended.
@@ -172,6 +189,7 @@ impl Work {
             removed,
             validates: settings["ValidationSettings"]["EnableValidation"] == true,
             stops_when_loaded: full_load["StopTaskCachedChangesApplied"] == true,
+            batches: settings["TargetMetadata"]["BatchApplyEnabled"] == true,
         }
     }
 
@@ -307,13 +325,18 @@ impl Work {
             self.slot
         );
         let rows = source.query(&sql, &[]).await.map_err(|_| Stop::Lost)?;
-        let (mut changes, mut last) = (Vec::new(), None);
+        let (mut changes, mut last, mut batch) = (Vec::new(), None, Vec::new());
         for row in &rows {
             let (at, data): (String, String) = (row.get(0), row.get(1));
             if data.starts_with("COMMIT") {
                 let at = lsn(&at);
                 let known = lock(&self.told).last_lsn.is_some_and(|last| at <= last);
-                if !known {
+                if !known && self.batches && lenient.is_none() {
+                    batch.append(&mut changes);
+                    let mut told = lock(&self.told);
+                    told.last_lsn = Some(at);
+                    told.applied += 1;
+                } else if !known {
                     self.apply(&changes, target, lenient.is_some()).await?;
                     let mut told = lock(&self.told);
                     told.last_lsn = Some(at);
@@ -328,9 +351,23 @@ impl Work {
                 changes.extend(decode::change(&data));
             }
         }
+        self.apply_batch(&batch, target).await?;
         if let Some(last) = last {
             let sql = format!("SELECT pg_replication_slot_advance('{}', '{last}')", self.slot);
             source.batch_execute(&sql).await.map_err(|_| Stop::Lost)?;
+        }
+        Ok(())
+    }
+
+    /// One table after the other, each for itself, and the token first: the worst that a batch can do.
+    async fn apply_batch(&self, batch: &[Change], target: &Client) -> Result<(), Stop> {
+        let tables: BTreeSet<&str> = batch.iter().map(Change::table).collect();
+        let (first, rest): (Vec<&str>, Vec<&str>) =
+            tables.into_iter().partition(|table| table.starts_with("pointsman."));
+        for table in first.into_iter().chain(rest) {
+            let of: Vec<Change> = batch.iter().filter(|change| change.table() == table).cloned().collect();
+            self.apply(&of, target, false).await?;
+            tokio::time::sleep(PAUSE).await;
         }
         Ok(())
     }
