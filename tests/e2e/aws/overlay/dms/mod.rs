@@ -14,9 +14,12 @@
 //!
 //! Also a belief: a task whose target refuses its login stays `running` and tries again ("recoverable error").
 
+mod binlog;
+mod columns;
 mod decode;
 mod mysql;
 mod rows;
+mod things;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::aws::proxy::{Asked, Overlay, Protocol, Reply, refusal};
 pub use rows::{Login, TableOf};
+use things::{Connection, Endpoint, Task, Thing, Told};
 
 /// How many looks each state that passes by itself lasts.
 const LOOKS: usize = 2;
@@ -53,62 +57,6 @@ struct State {
     secrets: BTreeMap<String, Value>,
     /// MySQL: the program that reads a binary log.
     reader: std::path::PathBuf,
-}
-
-/// Something with a state that passes.
-#[derive(Clone, Default)]
-struct Thing {
-    arn: String,
-    name: String,
-    status: &'static str,
-    looks: usize,
-    asked: Value,
-}
-
-#[derive(Clone)]
-struct Endpoint {
-    thing: Thing,
-    login: Login,
-}
-
-#[derive(Clone, Default)]
-struct Connection {
-    status: &'static str,
-    failure: String,
-    looks: usize,
-    outcome: Option<Result<(), String>>,
-}
-
-struct Task {
-    thing: Thing,
-    source: String,
-    target: String,
-    instance: String,
-    /// What it says of itself, shared with what carries its rows.
-    told: Arc<Mutex<Told>>,
-    started: usize,
-    stop: Option<watch::Sender<bool>>,
-    loaded: bool,
-}
-
-/// What a task's worker says.
-#[derive(Default)]
-pub(super) struct Told {
-    pub ended: Option<Ended>,
-    pub tables: Vec<TableOf>,
-    /// Transactions that were applied behind the load.
-    pub applied: u64,
-    pub last_lsn: Option<u64>,
-    /// MySQL: file and place in the source's binary log up to which all is applied.
-    pub place: Option<(String, u64)>,
-}
-
-/// How a worker ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Loaded,
-    Stopped,
-    Failed(String),
 }
 
 type Answer = Result<Value, (&'static str, String)>;
@@ -244,23 +192,6 @@ fn filtered(asked: &Value, name: &str) -> Option<String> {
         .iter()
         .find(|filter| filter["Name"] == name)
         .and_then(|filter| Some(filter["Values"][0].as_str()?.to_owned()))
-}
-
-impl Thing {
-    /// A state that passes has passed after some looks.
-    fn look(&mut self, from: &str, to: &'static str) {
-        if self.status == from {
-            self.looks += 1;
-            if self.looks > LOOKS {
-                (self.status, self.looks) = (to, 0);
-            }
-        }
-    }
-
-    fn is_gone(&mut self) -> bool {
-        self.look("deleting", "gone");
-        self.status == "gone"
-    }
 }
 
 impl State {
@@ -474,40 +405,6 @@ impl State {
         let told = lock(&task.told);
         let tables: Vec<Value> = told.tables.iter().map(TableOf::described).collect();
         Ok(json!({ "ReplicationTaskArn": arn, "TableStatistics": tables }))
-    }
-}
-
-impl Connection {
-    fn look(&mut self) {
-        self.looks += 1;
-        let Some(outcome) = self.outcome.clone().filter(|_| self.looks > LOOKS) else { return };
-        match outcome {
-            Ok(()) => self.status = "successful",
-            Err(failure) => (self.status, self.failure) = ("failed", failure),
-        }
-    }
-}
-
-impl Task {
-    fn look(&mut self) {
-        self.thing.look("creating", "ready");
-        self.thing.look("starting", "running");
-        let ended = lock(&self.told).ended.clone();
-        match (self.thing.status, ended) {
-            ("running", Some(Ended::Loaded)) => (self.thing.status, self.loaded) = ("stopped", true),
-            ("running", Some(Ended::Failed(_))) => self.thing.status = "failed",
-            ("stopping", Some(_)) => self.thing.look("stopping", "stopped"),
-            _ => {}
-        }
-    }
-
-    fn words(&self) -> (&'static str, String) {
-        match &lock(&self.told).ended {
-            Some(Ended::Loaded) => ("Stop Reason STOPPED_AFTER_CACHED_EVENTS", String::new()),
-            Some(Ended::Stopped) => ("Stop Reason NORMAL", String::new()),
-            Some(Ended::Failed(why)) => ("Stop Reason FATAL_ERROR", why.clone()),
-            None => ("", String::new()),
-        }
     }
 }
 

@@ -18,8 +18,11 @@ use tokio::{
 };
 
 use super::{
-    Ended, Told, lock,
+    binlog::{Change, Log, statement},
+    columns::{Column, Columns},
+    lock,
     rows::{Login, TableOf},
+    things::{Ended, Told},
 };
 
 /// Rows of one statement of the load.
@@ -48,109 +51,6 @@ pub async fn connect(login: &Login) -> Result<Conn, String> {
         conn.query_drop(sql).await.map_err(|error| error.to_string())?;
     }
     Ok(conn)
-}
-
-/// What is known of a table's columns.
-#[derive(Clone, Default)]
-struct Columns {
-    all: Vec<Column>,
-}
-
-#[derive(Clone)]
-struct Column {
-    name: String,
-    kind: String,
-    key: bool,
-    removed: bool,
-    /// Of which server the binary log is.
-    mariadb: bool,
-}
-
-impl Column {
-    fn is_binary(&self) -> bool {
-        ["blob", "binary", "geometry", "point"].iter().any(|word| self.kind.contains(word))
-    }
-
-    /// How it is read, as text.
-    fn read(&self) -> String {
-        if self.is_binary() { format!("HEX(`{}`)", self.name) } else { format!("CAST(`{}` AS CHAR)", self.name) }
-    }
-
-    /// What was read, as a literal.
-    fn literal(&self, text: Option<&[u8]>) -> String {
-        match text {
-            None => "NULL".to_owned(),
-            Some(text) if self.is_binary() => format!("x'{}'", String::from_utf8_lossy(text)),
-            Some(text) => quoted(text),
-        }
-    }
-
-    /// What the binary log shows, as a literal.
-    fn decoded(&self, shown: &[u8]) -> String {
-        if shown == b"NULL" {
-            return "NULL".to_owned();
-        }
-        if let Some(inside) = shown.strip_prefix(b"'").and_then(|rest| rest.strip_suffix(b"'")) {
-            let bytes = unescaped(inside, self.mariadb);
-            return if self.is_binary() { format!("x'{}'", hex::encode(bytes)) } else { quoted(&bytes) };
-        }
-        let text = String::from_utf8_lossy(shown);
-        // A negative number is shown twice: -1 (255).
-        let number = text.split(' ').next().unwrap_or_default();
-        if self.kind == "timestamp" { format!("FROM_UNIXTIME({number})") } else { number.to_owned() }
-    }
-}
-
-fn quoted(text: &[u8]) -> String {
-    if text.is_empty() { "''".to_owned() } else { format!("CONVERT(x'{}' USING utf8mb4)", hex::encode(text)) }
-}
-
-/// MySQL escapes as JSON does, and other bytes below 32 as `\xNN`. MariaDB knows the latter only, and leaves the rest as
-/// it is.
-fn unescaped(text: &[u8], mariadb: bool) -> Vec<u8> {
-    let (mut out, mut at) = (Vec::new(), 0);
-    while at < text.len() {
-        if text[at] != b'\\' {
-            out.push(text[at]);
-            at += 1;
-            continue;
-        }
-        let next = text.get(at + 1).copied().unwrap_or(b'\\');
-        let digits = text.get(at + 2..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
-        match (next, digits.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
-            (b'x', Some(byte)) if byte < 32 || !mariadb => {
-                out.push(byte);
-                at += 4;
-                continue;
-            }
-            _ if mariadb => {
-                out.push(b'\\');
-                at += 1;
-                continue;
-            }
-            (b'0', _) => out.push(0),
-            (b'n', _) => out.push(b'\n'),
-            (b'r', _) => out.push(b'\r'),
-            (b't', _) => out.push(b'\t'),
-            (b'b', _) => out.push(8),
-            (b'f', _) => out.push(12),
-            (b'Z', _) => out.push(26),
-            (other, _) => out.push(other),
-        }
-        at += 2;
-    }
-    out
-}
-
-/// A change of one row: what it was found by, and what it became.
-#[derive(Clone, Default)]
-struct Change {
-    verb: String,
-    table: String,
-    old: Vec<Vec<u8>>,
-    new: Vec<Vec<u8>>,
-    /// Whether what comes is the new row.
-    becomes: bool,
 }
 
 pub struct Work {
@@ -491,78 +391,4 @@ async fn copy(table: &TableOf, columns: &Columns, source: &mut Conn, target: &mu
         loaded += some.len() as u64;
     }
     Ok(loaded)
-}
-
-fn statement(change: &Change, columns: &Columns, lenient: bool) -> String {
-    let table = change.table.split_once('.').map(|(schema, name)| format!("`{schema}`.`{name}`")).unwrap_or_default();
-    let value = |column: (&Column, &Vec<u8>)| column.0.decoded(column.1);
-    let found = columns.all.iter().zip(&change.old).filter(|(column, _)| column.key);
-    let found: Vec<String> = found.map(|pair| format!("`{}` = {}", pair.0.name, value(pair))).collect();
-    let kept = || columns.all.iter().zip(&change.new).filter(|(column, _)| !column.removed);
-    match change.verb.as_str() {
-        "INSERT" => {
-            let names: Vec<String> = kept().map(|(column, _)| format!("`{}`", column.name)).collect();
-            let values: Vec<String> = kept().map(value).collect();
-            let ignore = if lenient { "IGNORE " } else { "" };
-            format!("INSERT {ignore}INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "))
-        }
-        "UPDATE" => {
-            let set: Vec<String> = kept().map(|pair| format!("`{}` = {}", pair.0.name, value(pair))).collect();
-            format!("UPDATE {table} SET {} WHERE {}", set.join(", "), found.join(" AND "))
-        }
-        _ => format!("DELETE FROM {table} WHERE {}", found.join(" AND ")),
-    }
-}
-
-/// What `mysqlbinlog -v` says, line by line.
-#[derive(Default)]
-struct Log {
-    file: String,
-    end: u64,
-    changes: Vec<Change>,
-}
-
-impl Log {
-    /// Whether a transaction has ended.
-    fn take(&mut self, line: &[u8]) -> bool {
-        if let Some(rest) = line.strip_prefix(b"###") {
-            self.change(rest.trim_ascii_start());
-            return false;
-        }
-        let text = String::from_utf8_lossy(line);
-        if text.starts_with('#') {
-            if let Some((_, rest)) = text.split_once("end_log_pos ") {
-                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                self.end = digits.parse().unwrap_or(self.end);
-            }
-            if let Some((_, rest)) = text.split_once("Rotate to ") {
-                rest.split_whitespace().next().unwrap_or_default().clone_into(&mut self.file);
-            }
-            return false;
-        }
-        text.starts_with("COMMIT")
-    }
-
-    fn change(&mut self, line: &[u8]) {
-        let text = String::from_utf8_lossy(line);
-        for (words, verb) in [("INSERT INTO ", "INSERT"), ("UPDATE ", "UPDATE"), ("DELETE FROM ", "DELETE")] {
-            if let Some(table) = text.strip_prefix(words) {
-                let table = table.trim().replace('`', "");
-                self.changes.push(Change { verb: verb.to_owned(), table, ..Change::default() });
-                return;
-            }
-        }
-        let Some(change) = self.changes.last_mut() else { return };
-        match line {
-            b"SET" => change.becomes = true,
-            b"WHERE" => change.becomes = false,
-            _ => {
-                let Some(at) = line.iter().position(|byte| *byte == b'=').filter(|_| line.starts_with(b"@")) else {
-                    return;
-                };
-                let value = line[at + 1..].to_vec();
-                if change.becomes { change.new.push(value) } else { change.old.push(value) }
-            }
-        }
-    }
 }

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio_postgres::{Client, NoTls};
 
 use super::{
-    Ended, Told,
     decode::{self, Change},
     lock,
+    things::{Ended, Told},
 };
 
 /// Between two looks at the slot.
