@@ -11,6 +11,7 @@ mod freeze;
 mod lag;
 mod long_transactions;
 mod means;
+mod near;
 mod preflight;
 mod promote;
 mod prove;

@@ -10,6 +10,7 @@ pub mod dump;
 pub mod fence;
 pub mod flavour;
 pub mod gtid;
+pub mod mydumper;
 pub mod probe;
 pub mod session;
 pub mod setup;

@@ -5,6 +5,7 @@ mod compare;
 mod copy;
 mod failures;
 mod pairs;
+mod parallel;
 mod preflight;
 mod rds;
 mod sandbox;
