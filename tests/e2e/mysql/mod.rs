@@ -1,5 +1,6 @@
 //! MySQL and MariaDB: the sandbox, and the scenarios of whole cutovers that PostgreSQL goes through.
 
+mod by_position;
 mod check;
 mod compare;
 mod copy;
