@@ -206,7 +206,12 @@ impl Replication<'_> {
             here(cx, &self.0.from).await
         } else if common::copy_by(&cx.plan) == CopyBy::Mydumper {
             let folder = mydumper::folder(&cx.run);
-            let parallel = Parallel { copy: &copy, sequences: &cx.plan.choices.sequences, folder: &folder };
+            let parallel = Parallel {
+                copy: &copy,
+                tables: &cx.plan.choices.tables,
+                sequences: &cx.plan.choices.sequences,
+                folder: &folder,
+            };
             parallel.run(&tell).await.map_err(Into::into)
         } else {
             copy.run(&tell).await.map_err(Into::into)

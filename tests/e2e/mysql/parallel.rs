@@ -33,11 +33,11 @@ fn left_behind(pair: &Sandbox<Mariadb>) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).filter(ours).collect()
 }
 
-/// What the files of rows could get wrong, and what is no row: bytes, quotes, zeros, generated columns, a second schema,
-/// a sequence; a trigger that would change every row that is loaded, a view, a routine, an event.
+/// What the files of rows could get wrong, and what is no row: bytes, quotes, zeros, generated columns, an empty
+/// table, a sequence; a trigger that would change every row that is loaded, a view, a routine, an event.
 const AWKWARD: &[&str] = &[
-    "CREATE DATABASE other; CREATE TABLE other.zeros (id int AUTO_INCREMENT PRIMARY KEY, note text)",
-    "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; INSERT INTO other.zeros VALUES (0, 'zero'), (7, NULL)",
+    "CREATE TABLE shop.zeros (id int AUTO_INCREMENT PRIMARY KEY, note text)",
+    "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; INSERT INTO shop.zeros VALUES (0, 'zero'), (7, NULL)",
     "CREATE TABLE shop.awkward (id int PRIMARY KEY, bytes blob, bits bit(9), at timestamp(6) NULL, words text, old varchar(9) \
      CHARACTER SET latin1, json json, n int, stored int AS (n * 2) STORED, made int AS (n * 3) VIRTUAL, changed int DEFAULT 0)",
     "SET NAMES utf8mb4; SET SESSION time_zone = '+05:00'; INSERT INTO shop.awkward (id, bytes, bits, at, words, old, json, n) VALUES \
@@ -45,11 +45,12 @@ const AWKWARD: &[&str] = &[
      (2, '', b'0', NULL, '', NULL, NULL, NULL)",
     "CREATE TRIGGER shop.changes BEFORE INSERT ON shop.awkward FOR EACH ROW SET NEW.changed = NEW.changed + 1",
     "CREATE SEQUENCE shop.bill START WITH 1000 CACHE 50; DO NEXTVAL(shop.bill)",
+    "CREATE TABLE shop.hollow (id int PRIMARY KEY)",
     "CREATE VIEW shop.shown AS SELECT id, words FROM shop.awkward",
 ];
 
 const ALL: &str = "SELECT CONCAT_WS('|', (SELECT GROUP_CONCAT(CONCAT_WS(',', id, HEX(bytes), BIN(bits), UNIX_TIMESTAMP(at), HEX(words), HEX(old), json, \
-     stored, made, changed) ORDER BY id) FROM shop.awkward), (SELECT GROUP_CONCAT(id, IFNULL(note, '-') ORDER BY id) FROM other.zeros), \
+     stored, made, changed) ORDER BY id) FROM shop.awkward), (SELECT GROUP_CONCAT(id, IFNULL(note, '-') ORDER BY id) FROM shop.zeros), \
      (SELECT COUNT(*) FROM shop.shown))";
 
 /// Chosen by the plan, read from one position while writes go on, and followed from there: both sides are the same.
@@ -81,6 +82,9 @@ async fn mariadb_rows_are_read_in_parallel_while_writes_go_on() {
     assert!(code == Some(0) && planned.contains("no mydumper: shop.hides.hidden is invisible"), "{planned}");
     let (code, planned) = said(with_mydumper(&pair, ", copy: mydumper", &["plan"])).await;
     assert!(code != Some(0) && planned.contains("shop.hides.hidden is invisible"), "{code:?} {planned}");
+    sql(&pair.source, "CREATE DATABASE other").await;
+    let (_, planned) = said(with_mydumper(&pair, "", &["plan"])).await;
+    assert!(planned.contains("no mydumper: of several schemas"), "{planned}");
     pair.stop().await;
 }
 

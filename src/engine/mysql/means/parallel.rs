@@ -14,6 +14,9 @@ pub(super) async fn obstacle(schemas: &[String], source: &Side<'_>) -> Result<Op
     if let Some(why) = series.obstacle(identity.flavour, identity.version) {
         return Ok(Some(why));
     }
+    if let [_, other, ..] = schemas {
+        return Ok(Some(format!("of several schemas (such as {other}) it may wait for itself for ever")));
+    }
     Ok(match by_settings(source) {
         Some(why) => Some(why),
         None => by_tables(schemas, source).await?,

@@ -129,7 +129,8 @@ impl Replication<'_> {
             return piped(Part::Whole);
         }
         let folder = mydumper::folder("RUN");
-        let parallel = Parallel { copy: &copy, sequences: &plan.choices.sequences, folder: &folder };
+        let parallel =
+            Parallel { copy: &copy, tables: &plan.choices.tables, sequences: &plan.choices.sequences, folder: &folder };
         let read = format!("-- {} {}", mydumper::program().display(), parallel.arguments().join(" "));
         let load = format!("-- {} {}/rows/*.sql, {LOADERS} at a time", client.display(), folder.display());
         let lines = if self.0.copy_schema {
