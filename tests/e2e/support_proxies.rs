@@ -1,7 +1,6 @@
 //! Small helpers to start real servers for the tests of drivers and gates: each on free ports, in a folder of its own,
 //! gone when dropped.
 
-use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ pub fn program(variable: &str) -> PathBuf {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    pointsman::sandbox::free_port().unwrap()
 }
 
 /// A folder in memory that `nobody` may write to: the servers refuse root.
