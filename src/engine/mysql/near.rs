@@ -26,11 +26,10 @@ pub(super) enum Moment {
 /// less a few milliseconds matter.
 pub(super) fn judge(seen: bool, age: Duration) -> Moment {
     let left = PROOF.saturating_sub(age);
-    match seen {
-        true => Moment::Take,
-        false if left.is_zero() => Moment::TooFar,
-        false => Moment::Wait((age / 8).clamp(SHORTEST, LONGEST).min(left)),
+    if seen {
+        return Moment::Take;
     }
+    if left.is_zero() { Moment::TooFar } else { Moment::Wait((age / 8).clamp(SHORTEST, LONGEST).min(left)) }
 }
 
 #[cfg(test)]

@@ -77,9 +77,9 @@ pub const LOADERS: usize = 4;
 /// Makes a session wait until the one that loaded in this place before has ended: the client of an executor that was
 /// killed may still be at its last statement.
 #[must_use]
-pub fn take_turn(places: std::ops::Range<usize>) -> String {
+pub fn take_turn(places: impl IntoIterator<Item = usize>) -> String {
     let lock = |place: usize| format!("GET_LOCK('pointsman copy {place}', 60)");
-    format!("DO {};\n", places.map(lock).collect::<Vec<String>>().join(", "))
+    format!("DO {};\n", places.into_iter().map(lock).collect::<Vec<String>>().join(", "))
 }
 
 /// What is copied, and how.
@@ -201,7 +201,7 @@ impl Copy<'_> {
     }
 
     /// What every session begins with that loads in these places.
-    pub(super) fn beginning(&self, places: std::ops::Range<usize>) -> String {
+    pub(super) fn beginning(&self, places: impl IntoIterator<Item = usize>) -> String {
         let quiet = if self.quiet { "SET SESSION sql_log_bin = 0;\n" } else { "" };
         format!("{quiet}{}", take_turn(places))
     }

@@ -159,7 +159,7 @@ impl Parallel<'_> {
         let mut child = self.reader(options.path())?;
         // As long as it is open we live.
         let _alive = child.stdin.take();
-        let (began, mut heard) = (clock::monotonic(), (clock::monotonic(), 0));
+        let (mut locking, mut heard) = (None, (clock::monotonic(), 0));
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status.map_err(|error| self.kept("read the rows", &error))?,
@@ -174,7 +174,12 @@ impl Parallel<'_> {
             if sum != heard.1 {
                 heard = (clock::monotonic(), sum);
             }
-            if let Some(why) = hangs(&log, began.elapsed(), heard.0.elapsed()) {
+            // The lock is what it asks for when it is connected.
+            if locking.is_none() && log.contains("Connected to") {
+                locking = Some(clock::monotonic());
+            }
+            let waited = locking.map_or(Duration::ZERO, |since: std::time::Instant| since.elapsed());
+            if let Some(why) = hangs(&log, waited, heard.0.elapsed()) {
                 // It is killed when it is dropped, and the server lets its lock go.
                 return Err(failed(self.copy.source, why));
             }
@@ -243,7 +248,7 @@ impl Parallel<'_> {
 
     async fn feed(&self, child: &mut Child, place: usize, queue: &Queue, loaded: &AtomicU64) -> std::io::Result<()> {
         let Some(stdin) = child.stdin.as_mut() else { return Ok(()) };
-        stdin.write_all(format!("{}{SESSION}", self.copy.beginning(place..place + 1)).as_bytes()).await?;
+        stdin.write_all(format!("{}{SESSION}", self.copy.beginning([place])).as_bytes()).await?;
         let mut buffer = vec![0; 1 << 18];
         while let Some(rows) = next(queue) {
             stdin.write_all(format!("USE {};\n", ident(&rows.schema)).as_bytes()).await?;
@@ -314,9 +319,9 @@ fn so_far(folder: &Path) -> Progress {
     progress
 }
 
-/// Why it must be ended: its lock takes too long, or it does nothing any more.
-fn hangs(log: &str, age: Duration, silence: Duration) -> Option<&'static str> {
-    if !log.contains("unlocking tables") && age > LOCKED_MAX {
+/// Why it must be ended: its lock takes too long, or it does nothing any more. `waited`: since it asked for the lock.
+fn hangs(log: &str, waited: Duration, silence: Duration) -> Option<&'static str> {
+    if !log.contains("unlocking tables") && waited > LOCKED_MAX {
         return Some("it has not let its lock go in time, and every write would wait for it");
     }
     (silence > SILENCE_MAX).then_some("it does nothing any more")
@@ -324,7 +329,10 @@ fn hangs(log: &str, age: Duration, silence: Duration) -> Option<&'static str> {
 
 fn failed(source: &Database, log: &str) -> DriverError {
     let words = |line: &str| line.split_once("**: ").map_or(line, |(_, words)| words).trim().to_owned();
-    let told: Vec<String> = log.lines().filter(|line| !line.trim().is_empty()).map(words).collect();
+    let lines = || log.lines().filter(|line| !line.trim().is_empty());
+    let grave: Vec<String> =
+        lines().filter(|line| line.contains("CRITICAL **") || line.contains("ERROR **")).map(words).collect();
+    let told = if grave.is_empty() { lines().map(words).collect() } else { grave };
     let reason = format!("mydumper: {}", secret::mask(&told[told.len().saturating_sub(3)..].join(" / ")));
     let hint = if log.contains("running longer than") {
         "it does not lock tables while a query has been running for a minute: every write would wait for it; wait, end that \
@@ -368,8 +376,8 @@ mod tests {
     fn its_last_words_are_told_without_their_frame() {
         let spec = crate::runbook::model::Mysql::default();
         let source = Database { name: "source".into(), flavour: super::super::Flavour::Mariadb, spec };
-        let log =
-            "\n** (mydumper:17): CRITICAL **: 19:26:34.753: There are queries in PROCESSLIST running longer than 60s\n";
+        let log = "\n** (mydumper:17): CRITICAL **: 19:26:34.753: There are queries in PROCESSLIST running longer than 60s\n\
+                   ** Message: 19:26:34.754: Thread 1 shutting down\n";
         let error = failed(&source, log);
         assert!(error.reason.ends_with("There are queries in PROCESSLIST running longer than 60s"), "{}", error.reason);
         assert!(error.hint.unwrap_or_default().contains("end that query"));
