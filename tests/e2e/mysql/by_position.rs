@@ -30,6 +30,7 @@ steps:
         - promote: { keep-way-back: true }
         - switch: { endpoints: [] }
         - command: { name: write, apply: { run: [sh, -c, "echo write >> TOLD"] }, undo: nothing }
+  - verify: { compare: checksums }
   - approve: { message: "Drop the way back?", timeout: 1s }
   - finalize
 "#;

@@ -32,7 +32,7 @@ pub(super) fn program<K: Kind>(pair: &Sandbox<K>, with: &str, words: &[&str]) ->
     std::fs::write(&file, RUNBOOK.replace("KIND", kind::<K>()).replace("WITH", with)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
     command.envs(pair.env()).arg(words[0]);
-    if matches!(words[0], "run" | "plan") {
+    if matches!(words[0], "run" | "plan" | "verify") {
         command.arg(&file);
     }
     command.args(&words[1..]).arg("--state").arg(pair.folder().join("copying.db")).args(["--output", "plain"]);

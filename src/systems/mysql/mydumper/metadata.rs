@@ -3,9 +3,9 @@
 //! ```text
 //! Started dump at: 2026-11-28 19:22:20
 //! SHOW MASTER STATUS:
-//! 	Log: bin.000001
-//! 	Pos: 4897
-//! 	GTID:0-1-23
+//!     Log: bin.000001
+//!     Pos: 4897
+//!     GTID:0-1-23
 //! ```
 //!
 //! A section of its own, `SHOW SLAVE STATUS`, may follow: where the source itself follows another server, which is not

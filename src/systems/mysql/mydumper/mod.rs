@@ -357,6 +357,16 @@ mod tests {
     }
 
     #[test]
+    fn how_far_it_is_is_seen_by_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["shop.b.00001.sql", "shop.b.00002.sql", "shop.a.sql", "metadata.partial"] {
+            std::fs::write(folder.path().join(name), "1234").unwrap();
+        }
+        let far = so_far(folder.path());
+        assert_eq!((far.stage.word(), far.bytes, far.tables, far.table.as_str()), ("reading", 12, 2, "b"));
+    }
+
+    #[test]
     fn only_names_that_its_files_can_bear_are_plain() {
         assert!(is_plain("order_lines-2") && is_plain("a$b"));
         assert!(!is_plain("a.b") && !is_plain("a/b") && !is_plain("ä") && !is_plain(""));
