@@ -26,6 +26,7 @@
 #   extra    bookworm  Redis
 #   tmux     bookworm  tmux, for the tests of the terminal screen
 #   prometheus bookworm  Prometheus, for the tests of its gate
+#   mydumper sid       mydumper, for the tests of the parallel copy
 #   pt       sid       Percona Toolkit with its own perl
 #
 # Environment: DEBIAN_MIRROR, DEBIAN_SECURITY and DEBIAN_KEYRING override where packages come from and what proves
@@ -74,8 +75,9 @@ recipe() { # group
     extra)    echo "bookworm : redis-server redis-tools" ;;
     tmux)     echo "bookworm : tmux" ;;
     prometheus) echo "bookworm : prometheus" ;;
+    mydumper) echo "sid bookworm : mydumper" ;;
     pt)       echo "sid : percona-toolkit perl libdbd-mysql-perl libterm-readkey-perl" ;;
-    *) log "there is no group '$1'; there are: new pg17 old mysql mariadb extra tmux prometheus pt"; exit 2 ;;
+    *) log "there is no group '$1'; there are: new pg17 old mysql mariadb extra tmux prometheus mydumper pt"; exit 2 ;;
   esac
 }
 
@@ -233,7 +235,7 @@ trim() { # folder: drop what no server needs to run
 }
 
 ls_servers() { # group: the packages that are servers, with their versions, for people
-  sed -nE 's/^(postgresql-[0-9]+|pgbouncer|haproxy|mysql-server-core|mariadb-server-core|redis-server|tmux|prometheus|patchelf|percona-toolkit)_([^_]+)_.*/\1 \2/p' \
+  sed -nE 's/^(postgresql-[0-9]+|pgbouncer|haproxy|mysql-server-core|mariadb-server-core|redis-server|tmux|prometheus|mydumper|patchelf|percona-toolkit)_([^_]+)_.*/\1 \2/p' \
     "$PREFIX/$1/.packages" | sed 's/%3a/:/; s/-[^-]*$//' | paste -sd, - | sed 's/,/, /g'
 }
 
@@ -362,7 +364,7 @@ paths() {
   path_lines PGBOUNCER_NEW new/usr/sbin/pgbouncer HAPROXY_NEW new/usr/sbin/haproxy \
     PGBOUNCER_OLD old/usr/sbin/pgbouncer HAPROXY_OLD old/usr/sbin/haproxy \
     REDIS_SERVER extra/usr/bin/redis-server REDIS_CLI extra/usr/bin/redis-cli TMUX_PROGRAM tmux/usr/bin/tmux PT bin/pt \
-    PROMETHEUS prometheus/bin/prometheus
+    PROMETHEUS prometheus/bin/prometheus MYDUMPER mydumper/usr/bin/mydumper
   basedir_line MYSQL "$PREFIX/mysql/usr" sbin/mysqld
   basedir_line MARIADB "$PREFIX/mariadb/usr" sbin/mariadbd
 }

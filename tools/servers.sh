@@ -7,7 +7,7 @@
 #   2. that and the machine's own servers;
 #   3. that and what tools/install-servers.sh puts into a cache folder, which is skipped with --find.
 # And by the same ways MySQL and MariaDB (MYSQL97_BASEDIR, MARIADB1011_BASEDIR: folders with bin and sbin), tmux
-# (TMUX_PROGRAM), Prometheus (PROMETHEUS), and the AWS emulators (MOTO_SERVER, MINISTACK; see tools/install-emulators.sh), for
+# (TMUX_PROGRAM), Prometheus (PROMETHEUS), mydumper (MYDUMPER), and the AWS emulators (MOTO_SERVER, MINISTACK; see tools/install-emulators.sh), for
 # the tests that need them. Without one of these it goes on, and says so.
 # With less than enough but with a PostgreSQL, a PgBouncer and a HAProxy it goes on, and says so.
 # Exit: 0 usable, 1 the installation failed, 2 this machine cannot have them.
@@ -15,7 +15,7 @@ set -euo pipefail
 
 readonly OLDEST=15 NEWEST=18                # what the program supports
 readonly PROGRAMS="PGBOUNCER_NEW PGBOUNCER_OLD HAPROXY_NEW HAPROXY_OLD"
-readonly OTHERS="REDIS_SERVER REDIS_CLI TMUX_PROGRAM PT PROMETHEUS MOTO_SERVER MINISTACK"
+readonly OTHERS="REDIS_SERVER REDIS_CLI TMUX_PROGRAM PT PROMETHEUS MYDUMPER MOTO_SERVER MINISTACK"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 declare -A found=()
 
@@ -193,6 +193,7 @@ main() {
   find_basedirs "$@"
   find_program TMUX_PROGRAM tmux "the tests of the terminal screen" "$@"
   find_program PROMETHEUS prometheus "the tests of its gate" "$@"
+  find_program MYDUMPER mydumper "the tests of the parallel copy" "$@"
   find_emulators "$@"
   print
 }

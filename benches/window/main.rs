@@ -2,9 +2,11 @@
 //! milliseconds go. Then the same over a network of 20 ms, the start-up time, and the memory.
 //!
 //! ```text
-//! cargo bench --bench window -- [--rounds 15] [--only 15-18 | 17-18 | mysql | network | program] [--against PROGRAM]
+//! cargo bench --bench window -- [--rounds 15] [--rate 1000] [--only 15-18 | 17-18 | mysql | network | program] [--against PROGRAM]
 //! ```
 //!
+//! `--rate` says how many transactions a second all clients write together: a machine that can't carry them measures how
+//! it is overloaded.
 //! `--against` takes another build of the program through the same rounds, to compare the two.
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
 
@@ -36,6 +38,7 @@ const NETWORK_ROUNDS: usize = 3;
 
 struct Options {
     rounds: usize,
+    rate: f64,
     only: Option<String>,
     against: Option<String>,
 }
@@ -46,6 +49,7 @@ impl Options {
         let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)).cloned();
         Self {
             rounds: value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(15),
+            rate: value("--rate").and_then(|text| text.parse().ok()).unwrap_or(site::RATE),
             only: value("--only"),
             against: value("--against"),
         }
@@ -73,8 +77,8 @@ async fn measure(options: &Options) -> Result<bool> {
     let mut memory = program::Memory::default();
     for (source, target, pooler, ratio_max) in [(15, 18, Age::Old, 2.5), (17, 18, Age::New, 1.5)] {
         if options.wants(&format!("{source}-{target}")) {
-            let site = Site::start(source, target, pooler).await?;
-            println!("\n== {}: {} rounds, ours and hand-made by turns ==", site.title(), options.rounds);
+            let site = Site::start(source, target, pooler, options.rate).await?;
+            title(&site.title(), options);
             program::show_load();
             let rounds = alternate(&site, &Routes::direct(&site), options, options.rounds, &mut memory).await?;
             good &= table::pair(&rounds, ratio_max, 0);
@@ -83,8 +87,8 @@ async fn measure(options: &Options) -> Result<bool> {
         }
     }
     if options.wants("mysql") {
-        let site = mysql::Site::start().await?;
-        println!("\n== {}: {} rounds, ours and hand-made by turns ==", site.title(), options.rounds);
+        let site = mysql::Site::start(options.rate).await?;
+        title(&site.title(), options);
         program::show_load();
         let mut rounds = Rounds::default();
         for round in 1..=options.rounds {
@@ -95,7 +99,7 @@ async fn measure(options: &Options) -> Result<bool> {
             rounds.back.push(back);
             rounds.hand.push(hand);
         }
-        good &= table::pair(&rounds, 1.5, site::LOAD.0 as u64);
+        good &= table::pair(&rounds, 1.5, site::CLIENTS as u64);
         site.stop().await;
     }
     if options.wants("network") {
@@ -106,6 +110,10 @@ async fn measure(options: &Options) -> Result<bool> {
     }
     good &= memory.show();
     Ok(good)
+}
+
+fn title(of: &str, options: &Options) {
+    println!("\n== {of}: {} rounds, ours and hand-made by turns, {} a second ==", options.rounds, options.rate);
 }
 
 /// Cutovers of one pair of servers.
@@ -146,7 +154,7 @@ async fn alternate(
 
 /// The same sandbox behind delaying proxies, without and with the delay.
 async fn network(options: &Options, memory: &mut program::Memory) -> Result<()> {
-    let site = Site::start(17, 18, Age::New).await?;
+    let site = Site::start(17, 18, Age::New, options.rate).await?;
     println!("\n== {} over a network: every connection of ours and between the servers ==", site.title());
     let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     let (source, target) = (site.sandbox.source.port(), site.sandbox.target.port());

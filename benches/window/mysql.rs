@@ -13,7 +13,7 @@ use pointsman::sandbox::workload::Workload;
 use pointsman::sandbox::{Role, Sandbox, SandboxOptions};
 
 use crate::hand::Watch;
-use crate::site::{LOAD, Place, wrong};
+use crate::site::{CLIENTS, Place, wrong};
 use crate::stats::Cutover;
 use crate::{POINTSMAN, Result};
 
@@ -26,12 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Site {
     sandbox: Sandbox<Mysql>,
     folder: tempfile::TempDir,
+    rate: f64,
 }
 
 impl Site {
-    pub async fn start() -> Result<Self> {
+    pub async fn start(rate: f64) -> Result<Self> {
         let options = SandboxOptions { app_binary: Some(POINTSMAN.into()), ..SandboxOptions::of::<Mysql>() };
-        Ok(Self { sandbox: Sandbox::of(options).await?, folder: tempfile::tempdir()? })
+        Ok(Self { sandbox: Sandbox::of(options).await?, folder: tempfile::tempdir()?, rate })
     }
 
     pub fn title(&self) -> String {
@@ -66,7 +67,7 @@ impl Place for Site {
     }
 
     fn load(&self) -> Result<Workload> {
-        Ok(self.sandbox.workload(0, LOAD.0, LOAD.1)?)
+        Ok(self.sandbox.workload(0, CLIENTS, self.rate)?)
     }
 
     async fn empty_ledger(&self) -> Result<()> {

@@ -11,8 +11,10 @@ use pointsman::systems::postgres::schema_copy::DumpOptions;
 
 use crate::{POINTSMAN, Result};
 
-/// Clients that write through the pooler, and their writes a second, together.
-pub const LOAD: (usize, f64) = (8, 1000.0);
+/// Clients that write through the pooler.
+pub const CLIENTS: usize = 8;
+/// Their writes a second, together, unless `--rate` says another number.
+pub const RATE: f64 = 1000.0;
 
 /// What a cutover by the product needs of the sandbox that it works on.
 pub trait Place {
@@ -72,6 +74,7 @@ pub struct Site {
     pub sandbox: Sandbox,
     /// Runbook and journal.
     pub folder: tempfile::TempDir,
+    rate: f64,
 }
 
 /// Ports by which a cutover reaches the servers: their own, or those of proxies before them.
@@ -93,7 +96,7 @@ impl Routes {
 
 impl Site {
     /// Real servers with `fsync`, below `$TMPDIR`.
-    pub async fn start(source: u32, target: u32, pgbouncer: Age) -> Result<Self> {
+    pub async fn start(source: u32, target: u32, pgbouncer: Age, rate: f64) -> Result<Self> {
         let options = SandboxOptions {
             source_version: source,
             target_version: target,
@@ -101,7 +104,7 @@ impl Site {
             app_binary: Some(POINTSMAN.into()),
             ..SandboxOptions::default()
         };
-        Ok(Self { sandbox: Sandbox::start(options).await?, folder: tempfile::tempdir()? })
+        Ok(Self { sandbox: Sandbox::start(options).await?, folder: tempfile::tempdir()?, rate })
     }
 
     pub fn title(&self) -> String {
@@ -116,7 +119,7 @@ impl Site {
     }
 
     pub fn load(&self) -> Result<Workload> {
-        Ok(self.sandbox.workload(0, LOAD.0, LOAD.1)?)
+        Ok(self.sandbox.workload(0, CLIENTS, self.rate)?)
     }
 
     /// What earlier rounds wrote would make each copy longer than the last.

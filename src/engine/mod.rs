@@ -99,6 +99,10 @@ pub trait Engine: Send + Sync {
     fn describe_finalize(&self, plan: &Plan) -> Lines;
     /// Drops both streams and everything of ours.
     async fn finalize(&self, cx: &Context) -> Outcome<()>;
+    /// What stays shut behind it on the side that was left, and what opens it; for a person.
+    fn left_shut(&self, _plan: &Plan, _state: &RunState) -> Option<String> {
+        None
+    }
 
     /// Compares both sides within a run, while one of them is written.
     async fn verify(&self, cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison>;

@@ -149,6 +149,8 @@ pub enum CopyBy {
     Dump,
     /// The clone plugin: the target fetches every page by itself.
     Clone,
+    /// `mydumper` reads the rows with several sessions, and several clients load them.
+    Mydumper,
 }
 
 /// How a stream of MySQL or MariaDB knows where it is.

@@ -51,14 +51,17 @@ pub struct Replicate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CopyMeans {
-    /// By a clone where both servers have the plugin and are alike and the target is empty, else by a dump; the plan says
-    /// which, and why.
+    /// By a clone where both servers have the plugin and are alike and the target is empty, else by `mydumper` where it is
+    /// installed and can read the source, else by a dump; the plan says which, and why.
     #[default]
     Auto,
     /// The server's dump program, loaded by its client.
     Dump,
     /// MySQL's clone plugin: the target fetches every page, accounts too, and starts again.
     Clone,
+    /// `mydumper` reads the rows of one snapshot with several sessions, several clients of the target load them, and the
+    /// server's dump program carries the rest. It is that of `PATH`, or of `POINTSMAN_MYDUMPER`.
+    Mydumper,
 }
 
 impl CopyMeans {

@@ -37,7 +37,10 @@ impl Action for Finalize {
             return Err(StepError::told(FailureKind::Refused, message, None));
         }
         cx.engine().finalize(cx).await?;
-        Ok(json!({}))
+        Ok(match cx.engine().left_shut(&cx.plan, state) {
+            Some(words) => json!({ "summary": words }),
+            None => json!({}),
+        })
     }
 
     async fn undo(&self, _cx: &Context, _state: &RunState, _of: &Move) -> Result<Value, StepError> {

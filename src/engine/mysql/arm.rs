@@ -8,6 +8,7 @@ use futures_util::future::try_join;
 use serde_json::json;
 
 use super::common;
+use super::near::{self, Moment};
 use crate::clock;
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
@@ -19,8 +20,6 @@ use crate::systems::mysql::stream::{self, Stream};
 use crate::systems::mysql::{Flavour, Session, catalog, fence, setup};
 use crate::systems::pair::Heading;
 
-/// How long a token may take through a stream that works.
-const PROOF: Duration = Duration::from_secs(10);
 /// Names in a message; more are counted.
 const SHOWN: usize = 5;
 
@@ -142,18 +141,28 @@ pub(super) async fn prove(cx: &Context, heading: Heading) -> Result<(), StepErro
     let token = new_token();
     let written = setup::write_token(heading, &cx.run, &token);
     setup::send_held(&publisher, "write a token", (&cx.run, cx.epoch), &written).await?;
-    let began = clock::monotonic();
+    let (began, mut looked) = (clock::monotonic(), None::<Duration>);
     let seen = stream::seen_token(heading, &token);
-    while follower.value("look for the token", &seen).await?.as_deref() != Some("1") {
-        runs(&follower, &stream, what).await?;
-        if began.elapsed() > PROOF {
-            let message = format!("{what} does not work: a token has not come through within {} s", PROOF.as_secs());
-            let hint = format!("on {}: {}", follower.system(), stream.show());
-            return Err(StepError::told(FailureKind::Refused, message, Some(&hint)));
+    loop {
+        let seen = follower.value("look for the token", &seen).await?.as_deref() == Some("1");
+        let age = began.elapsed();
+        let rest = match near::judge(seen, age) {
+            Moment::Take => return Ok(()),
+            Moment::Wait(rest) => rest,
+            Moment::TooFar => return Err(too_far(&follower, &stream, what)),
+        };
+        if looked.is_none_or(|at| age.saturating_sub(at) > near::STATE) {
+            runs(&follower, &stream, what).await?;
+            looked = Some(age);
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(rest).await;
     }
-    Ok(())
+}
+
+fn too_far(follower: &Session, stream: &Stream, what: &str) -> StepError {
+    let message = format!("{what} does not work: a token has not come through within {} s", near::PROOF.as_secs());
+    let hint = format!("on {}: {}", follower.system(), stream.show());
+    StepError::told(FailureKind::Refused, message, Some(&hint))
 }
 
 /// A stream that is gone or stopped carries nothing: no need to wait. One that is dialling may yet.

@@ -27,6 +27,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
     let (follow, why) = follow(&source, &target, &here, &there)?;
     let (copy_by, copy_why) = means::choose(
         replicate,
+        &schemas,
         &means::Side { database: world.mysql(&replicate.from)?, session: &source, identity: &here, chosen: &of_source },
         &means::Side { database: world.mysql(&replicate.to)?, session: &target, identity: &there, chosen: &of_target },
     )

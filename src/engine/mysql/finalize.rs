@@ -5,6 +5,7 @@ use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
 use crate::plan::Plan;
 use crate::runbook::model::Fence;
+use crate::systems::mysql::fence::Open;
 use crate::systems::mysql::{Flavour, Session, accounts, setup};
 use crate::systems::pair::Heading;
 
@@ -21,6 +22,10 @@ pub(super) fn describe(plan: &Plan) -> Lines {
         let user = accounts::REPLICATION_USER;
         lines.push((side.clone(), format!("{open}DROP USER IF EXISTS '{user}'@'%';\n{};\n{shut}", setup::TEARDOWN)));
     }
+    lines.push((
+        pair.source.clone(),
+        "-- its accounts stay locked: ALTER USER … ACCOUNT UNLOCK, later, by you\n".into(),
+    ));
     lines
 }
 
@@ -43,6 +48,24 @@ pub(super) async fn finalize(cx: &Context) -> Outcome<()> {
     Ok(())
 }
 
+/// Accounts that a message names; more are counted.
+const NAMED: usize = 10;
+
+/// The fence keeps every account but ours locked, and nobody unlocks them any more.
+pub(super) fn left_shut(source: &str, open: &Open) -> Option<String> {
+    if open.accounts.is_empty() {
+        return None;
+    }
+    let named = open.accounts.iter().take(NAMED).cloned().collect::<Vec<String>>().join(", ");
+    let more = match open.accounts.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "on {source} these accounts stay locked: {named}{more} (ALTER USER … ACCOUNT UNLOCK lets one in again)"
+    ))
+}
+
 /// Other accounts but those of administrators are kept out meanwhile, too.
 const UNSEAL: &str = "SET GLOBAL super_read_only = OFF;\n";
 const SEAL: &str = "SET PERSIST super_read_only = ON;\n";
@@ -59,4 +82,19 @@ pub(super) async fn clear(session: &Session, exempt: &[String]) -> Outcome<()> {
     accounts::drop_replication_user(session).await?;
     session.batch("drop our schema", setup::TEARDOWN).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_that_stay_locked_are_told_with_what_unlocks_them() {
+        let accounts = |count: usize| (0..count).map(|n| format!("'app{n}'@'%'")).collect();
+        let told = left_shut("source", &Open { accounts: accounts(12), ..Open::default() }).unwrap();
+        assert!(told.contains("on source") && told.contains("'app9'@'%' and 2 more (ALTER USER"), "{told}");
+        let told = left_shut("source", &Open { accounts: accounts(1), ..Open::default() }).unwrap();
+        assert!(told.contains("locked: 'app0'@'%' (ALTER USER"), "{told}");
+        assert_eq!(left_shut("source", &Open::default()), None);
+    }
 }

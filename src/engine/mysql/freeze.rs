@@ -72,7 +72,7 @@ pub(super) async fn stop_writes(cx: &Context, state: &RunState, of: &Move, limit
     let results = match results {
         Ok(results) => results,
         Err(error) => {
-            drop(session.batch("let go", setup::LET_GO).await);
+            setup::let_go(&session).await;
             return Err(explained(error));
         }
     };

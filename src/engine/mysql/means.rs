@@ -1,4 +1,7 @@
-//! How the first copy is made: by a clone where both servers allow it, else by a dump.
+//! How the first copy is made: by a clone where both servers allow it, else by mydumper where it is installed and can read
+//! the source, else by the server's own dump program.
+
+mod parallel;
 
 use super::choose::refused;
 use crate::plan::{CopyBy, SideChoices};
@@ -20,23 +23,41 @@ pub(super) struct Side<'a> {
 }
 
 /// The means and its reason.
-pub(super) async fn choose(replicate: &Replicate, source: &Side<'_>, target: &Side<'_>) -> Result<(CopyBy, String)> {
+pub(super) async fn choose(
+    replicate: &Replicate,
+    schemas: &[String],
+    source: &Side<'_>,
+    target: &Side<'_>,
+) -> Result<(CopyBy, String)> {
     let asked = || "the runbook says so".to_owned();
-    if replicate.copy == CopyMeans::Dump {
-        return Ok((CopyBy::Dump, asked()));
-    }
-    let obstacle = match by_settings(replicate, source, target) {
-        Some(why) => Some(why),
-        None => on_the_servers(source, target).await?,
+    let no_clone = async || match by_settings(replicate, source, target) {
+        Some(why) => Ok(Some(why)),
+        None => on_the_servers(source, target).await,
     };
-    match (replicate.copy, obstacle) {
-        (CopyMeans::Clone, None) => Ok((CopyBy::Clone, asked())),
-        (CopyMeans::Clone, Some(why)) => {
-            let reason = format!("{} can't be cloned: {why}", source.session.system());
-            Err(refused(target.session, reason, "say `copy: dump` of `replicate`, or mend that"))
+    let system = source.session.system();
+    let not = |what: &str, why: String| {
+        let reason = format!("{system} can't be {what}: {why}");
+        refused(target.session, reason, "say `copy: dump` of `replicate`, or mend that")
+    };
+    match replicate.copy {
+        CopyMeans::Dump => Ok((CopyBy::Dump, asked())),
+        CopyMeans::Clone => match no_clone().await? {
+            None => Ok((CopyBy::Clone, asked())),
+            Some(why) => Err(not("cloned", why)),
+        },
+        CopyMeans::Mydumper => match parallel::obstacle(schemas, source).await? {
+            None => Ok((CopyBy::Mydumper, asked())),
+            Some(why) => Err(not("read by mydumper", why)),
+        },
+        CopyMeans::Auto => {
+            let Some(why) = no_clone().await? else {
+                return Ok((CopyBy::Clone, "both servers have the clone plugin, and are alike".to_owned()));
+            };
+            match parallel::obstacle(schemas, source).await? {
+                None => Ok((CopyBy::Mydumper, format!("no clone: {why}; mydumper is installed here"))),
+                Some(other) => Ok((CopyBy::Dump, format!("no clone: {why}; no mydumper: {other}"))),
+            }
         }
-        (_, None) => Ok((CopyBy::Clone, "both servers have the clone plugin, and are alike".to_owned())),
-        (_, Some(why)) => Ok((CopyBy::Dump, format!("no clone: {why}"))),
     }
 }
 

@@ -12,6 +12,7 @@ mod freeze;
 mod lag;
 mod long_transactions;
 mod means;
+mod near;
 mod preflight;
 mod promote;
 mod prove;
@@ -23,7 +24,7 @@ mod verify;
 use async_trait::async_trait;
 
 use super::{Engine, Lag, Lines, Oldest, Outcome};
-use crate::executor::context::Context;
+use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::gates::GateContext;
 use crate::journal::Move;
@@ -129,6 +130,11 @@ impl Engine for Mysql {
 
     async fn finalize(&self, cx: &Context) -> Outcome<()> {
         finalize::finalize(cx).await
+    }
+
+    fn left_shut(&self, plan: &Plan, state: &RunState) -> Option<String> {
+        let source = &plan.pair.as_ref()?.source;
+        finalize::left_shut(source, &remembered(state, "window", &format!("open_{source}"))?)
     }
 
     async fn verify(&self, cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {

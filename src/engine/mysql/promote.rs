@@ -37,7 +37,7 @@ pub(super) async fn promote(cx: &Context, state: &RunState, of: &Move, _step: &P
     let results = match results {
         Ok(results) => results,
         Err(error) => {
-            drop(session.batch("let go", setup::LET_GO).await);
+            setup::let_go(&session).await;
             return Err(error.into());
         }
     };

@@ -24,6 +24,7 @@ use crate::secret;
 use crate::steps::StepError;
 use crate::systems::mysql::dump::{self, Copy};
 use crate::systems::mysql::fence::{self, Fencing, Open};
+use crate::systems::mysql::mydumper::{self, Parallel};
 use crate::systems::mysql::stream::Position;
 use crate::systems::mysql::{Flavour, Session, accounts, catalog, ident, literal, setup};
 use crate::systems::pair::Heading;
@@ -196,13 +197,25 @@ impl Replication<'_> {
             if last.elapsed() > Duration::from_millis(200) {
                 *last = clock::monotonic();
                 let size = bytesize::ByteSize(progress.bytes).display().iec().to_string();
-                let (table, tables) = (&progress.table, progress.tables);
-                cx.progress(&of.step, &format!("copying: table {tables} of {all} ({table}), {size}"));
+                let (stage, table, tables) = (progress.stage.word(), &progress.table, progress.tables);
+                cx.progress(&of.step, &format!("{stage}: table {tables} of {all} ({table}), {size}"));
             }
             began.elapsed() < self.0.timeout.0 && cx.checkpoint().is_ok()
         };
-        let copied =
-            if schemas.is_empty() { here(cx, &self.0.from).await } else { copy.run(&tell).await.map_err(Into::into) };
+        let copied = if schemas.is_empty() {
+            here(cx, &self.0.from).await
+        } else if common::copy_by(&cx.plan) == CopyBy::Mydumper {
+            let folder = mydumper::folder(&cx.run);
+            let parallel = Parallel {
+                copy: &copy,
+                tables: &cx.plan.choices.tables,
+                sequences: &cx.plan.choices.sequences,
+                folder: &folder,
+            };
+            parallel.run(&tell).await.map_err(Into::into)
+        } else {
+            copy.run(&tell).await.map_err(Into::into)
+        };
         cx.checkpoint()?;
         if began.elapsed() > self.0.timeout.0 {
             let message = format!("the initial copy has not ended within {}", self.0.timeout);
@@ -262,15 +275,14 @@ impl Replication<'_> {
             let (user, host) = definer.rsplit_once('@').unwrap_or((definer, "%"));
             let name = format!("{}.{}", ident(schema), ident(event));
             let sql = format!("ALTER DEFINER = {}@{} EVENT {name} DISABLE ON {word};\n", ident(user), ident(host));
-            let sql =
-                if quiet { format!("SET SESSION sql_log_bin = 0;\n{sql}SET SESSION sql_log_bin = 1;\n") } else { sql };
-            target.batch("let no event run there", &sql).await?;
+            setup::send_quietly(target, "let no event run there", quiet, &sql).await?;
         }
         Ok(())
     }
 
     pub(super) async fn undo(&self, cx: &Context, state: &RunState) -> Outcome {
         let before = self.clone_has_ended(cx, state).await?;
+        mydumper::clear(&mydumper::folder(&cx.run));
         let (source, target) = tokio::try_join!(cx.rig.mysql(&self.0.from), cx.rig.mysql(&self.0.to))?;
         let (here, there) = tokio::try_join!(setup::owner(&source), setup::owner(&target))?;
         if let Some(other) = here.iter().chain(&there).find(|owner| **owner != cx.run) {
@@ -320,9 +332,7 @@ async fn drop_schemas(
     for schema in schemas {
         let mut sql = format!("DROP DATABASE IF EXISTS {};\n", ident(schema));
         sql.extend(empty.iter().filter(|(name, _)| name == schema).map(|(_, make)| format!("{make};\n")));
-        let sql =
-            if quiet { format!("SET SESSION sql_log_bin = 0;\n{sql}SET SESSION sql_log_bin = 1;\n") } else { sql };
-        session.batch("drop a schema that was copied", &sql).await?;
+        setup::send_quietly(session, "drop a schema that was copied", quiet, &sql).await?;
     }
     Ok(())
 }

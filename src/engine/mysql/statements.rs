@@ -68,7 +68,7 @@ pub(super) async fn run(cx: &Context, step: &Sql, statements: &[String]) -> Outc
         let done = session.batch_within(&format!("run `{sql}`"), &batch, limit, &spare).await;
         if let Err(error) = done {
             if ours {
-                drop(session.batch("let go", setup::LET_GO).await);
+                setup::let_go(&session).await;
             }
             return Err(StepError::from(error));
         }

@@ -59,6 +59,7 @@ pub const IDS: &[&str] = &[
     "events",
     "fence-bypass",
     "fence-privilege",
+    "float-columns",
     "foreign-keys",
     "generated-columns",
     "gtid-consistency",

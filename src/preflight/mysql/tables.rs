@@ -5,7 +5,15 @@ use super::finding::{Check, Finding, count, names};
 use crate::systems::mysql::survey::Table;
 
 pub(super) fn judge(input: &PreflightInput) -> Vec<Finding> {
-    vec![schemas(input), keys(input), engines(input), generated(input), invisible(input), encryption(input)]
+    vec![
+        schemas(input),
+        keys(input),
+        engines(input),
+        generated(input),
+        invisible(input),
+        floats(input),
+        encryption(input),
+    ]
 }
 
 fn full_names<'a>(tables: impl IntoIterator<Item = &'a Table>) -> String {
@@ -155,6 +163,25 @@ fn invisible(input: &PreflightInput) -> Finding {
     check.pass("invisible columns are carried as they are", format!("{}.", names(&hidden)))
 }
 
+/// The servers write a FLOAT as text with six digits (`FLT_DIG`), and every dump asks for text.
+fn floats(input: &PreflightInput) -> Finding {
+    let check = Check {
+        id: "float-columns",
+        system: &input.source.system,
+        why: "A dump has six digits of a FLOAT: where more are stored the copy has another number. Changes that come later \
+              are carried whole.",
+    };
+    let found = columns_of(input, crate::systems::mysql::survey::Column::is_float);
+    if found.is_empty() || !input.wanted.copy_schema {
+        return check.pass("there is no FLOAT to copy", "DOUBLE and DECIMAL are copied whole.");
+    }
+    let mend = vec![
+        "-- ALTER TABLE … MODIFY … DOUBLE before the copy, or clone (MySQL); `verify` names the rows that differ"
+            .to_owned(),
+    ];
+    check.warn("FLOAT columns are copied with six digits", format!("{}.", names(&found)), mend)
+}
+
 fn encryption(input: &PreflightInput) -> Finding {
     let check = Check {
         id: "encryption",
@@ -187,7 +214,7 @@ mod tests {
     use super::super::testing::{column, judged, set, table};
     use super::super::{Finding, Level};
     use super::*;
-    use crate::systems::mysql::survey::Schema;
+    use crate::systems::mysql::survey::{Column, Schema};
 
     fn with(id: &str, table: Table) -> Finding {
         judged(id, "source", |input| input.source.tables = vec![table])
@@ -228,6 +255,15 @@ mod tests {
         });
         assert_eq!(other.level, Level::Warn);
         assert_eq!(with("generated-columns", table("t")).level, Level::Pass);
+    }
+
+    #[test]
+    fn floats_lose_digits_in_a_dump() {
+        let columns = |kind: &str| vec![Column { kind: kind.into(), ..column("price", "") }];
+        let of = |kind: &str| with("float-columns", Table { columns: columns(kind), ..table("t") });
+        let found = of("float(7,4) unsigned");
+        assert!(found.level == Level::Warn && found.detail == "shop.t (price).", "{found:?}");
+        assert_eq!([of("double").level, of("int").level], [Level::Pass; 2]);
     }
 
     #[test]

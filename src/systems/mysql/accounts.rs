@@ -2,7 +2,7 @@
 //! the one that the other server replicates with.
 
 use super::dial::Target;
-use super::{Flavour, Session, fence, literal};
+use super::{Flavour, Session, fence, literal, setup};
 use crate::secret::Secret;
 use crate::systems::Result;
 
@@ -20,22 +20,9 @@ pub struct Carried {
     pub left: Vec<String>,
 }
 
-/// Keeps what follows out of the binary log, where that is allowed.
-fn quietly(quiet: bool, sql: &str) -> String {
-    if quiet {
-        format!("SET SESSION sql_log_bin = 0;\n{sql};\nSET SESSION sql_log_bin = 1;\n")
-    } else {
-        format!("{sql};\n")
-    }
-}
-
-/// Sends one statement; afterwards the session logs as before, whatever happened.
+/// Sends one statement, kept out of the binary log where that is allowed.
 async fn send(session: &Session, what: &str, quiet: bool, sql: &str) -> Result<()> {
-    let done = session.batch(what, &quietly(quiet, sql)).await;
-    if done.is_err() && quiet {
-        drop(session.batch("log again", "SET SESSION sql_log_bin = 1").await);
-    }
-    done.map(drop)
+    setup::send_quietly(session, what, quiet, &format!("{sql};\n")).await
 }
 
 /// Makes the accounts of the source that the target lacks, with their grants.

@@ -1,5 +1,6 @@
 //! The initial copy: the server's own dump program reads one consistent snapshot of the source and says where it is,
-//! its client loads it on the target, and we sit in between: we count, and read the position on the way through.
+//! its client loads it on the target, and we sit in between: we count, and read the position on the way through. Where
+//! mydumper reads the rows ([`super::mydumper`]), it dumps the rest.
 //! Passwords go into option files that only we can read; the process list shows none.
 
 use std::borrow::Cow;
@@ -19,15 +20,66 @@ use crate::runbook::model::{Tls, TlsMode};
 use crate::secret;
 use crate::systems::{Certainty, DriverError, Result};
 
+/// What a copy is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It reads and loads in one go.
+    #[default]
+    Copy,
+    /// It reads the rows, and keeps them here.
+    Read,
+    /// It loads the rows that were read.
+    Load,
+}
+
+impl Stage {
+    /// For people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Copy => "copying",
+            Self::Read => "reading",
+            Self::Load => "loading",
+        }
+    }
+}
+
+/// Is told how far a copy is, and says whether to go on.
+pub type Tell<'a> = dyn Fn(&Progress) -> bool + Send + Sync + 'a;
+
 /// How far the copy is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of the dump that were loaded.
+    /// What it is at.
+    pub stage: Stage,
+    /// Bytes of the dump that were loaded, or read.
     pub bytes: u64,
     /// Tables whose rows were begun.
     pub tables: usize,
     /// The one under way.
     pub table: String,
+}
+
+/// Which part of the schemas a dump has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, and the position of its snapshot.
+    Whole,
+    /// What rows are loaded into, and what needs no rows: tables, sequences, routines, views.
+    Structure,
+    /// What must not run while rows are loaded: triggers and events.
+    Programs,
+}
+
+/// Sessions that load at the same time, where rows are read before.
+pub const LOADERS: usize = 4;
+
+/// Makes a session wait until the one that loaded in this place before has ended: the client of an executor that was
+/// killed may still be at its last statement.
+#[must_use]
+pub fn take_turn(places: impl IntoIterator<Item = usize>) -> String {
+    let lock = |place: usize| format!("GET_LOCK('pointsman copy {place}', 60)");
+    format!("DO {};\n", places.into_iter().map(lock).collect::<Vec<String>>().join(", "))
 }
 
 /// What is copied, and how.
@@ -64,7 +116,7 @@ pub fn programs(flavour: Flavour, named: Option<&str>) -> (PathBuf, PathBuf) {
 impl Copy<'_> {
     /// The command line of the dump, without what only the option file has.
     #[must_use]
-    pub fn arguments(&self) -> Vec<String> {
+    pub fn arguments(&self, part: Part) -> Vec<String> {
         let mut arguments: Vec<String> = [
             "--single-transaction",
             "--quick",
@@ -74,67 +126,91 @@ impl Copy<'_> {
         ]
         .map(str::to_owned)
         .to_vec();
-        match self.source.flavour {
-            Flavour::Mysql => {
-                let purged = if self.follow == Follow::Gtid { "COMMENTED" } else { "OFF" };
-                arguments.extend([
-                    "--source-data=2".into(),
-                    format!("--set-gtid-purged={purged}"),
-                    "--no-tablespaces".into(),
-                    "--column-statistics=0".into(),
-                ]);
-            }
-            Flavour::Mariadb => arguments.push("--master-data=2".into()),
-        }
-        if self.with_schema {
-            arguments.extend(["--routines", "--events", "--triggers"].map(str::to_owned));
-        } else {
-            arguments.extend(["--no-create-info", "--no-create-db", "--skip-triggers"].map(str::to_owned));
-        }
+        arguments.extend(self.of_flavour(part));
+        let with_schema = self.with_schema;
+        let more: &[&str] = match part {
+            Part::Whole if with_schema => &["--routines", "--events", "--triggers"],
+            Part::Whole => &["--no-create-info", "--no-create-db", "--skip-triggers"],
+            Part::Structure => &["--no-data", "--routines", "--skip-triggers"],
+            Part::Programs => &["--no-data", "--no-create-info", "--no-create-db", "--triggers", "--events"],
+        };
+        arguments.extend(more.iter().map(|one| (*one).to_owned()));
         arguments.push("--databases".into());
         arguments.extend(self.schemas.iter().cloned());
         arguments
     }
 
-    /// Copies, and gives the position that the copy has. `tell` is told how far it is, and says whether to go on.
-    pub async fn run(&self, tell: &(dyn Fn(&Progress) -> bool + Send + Sync)) -> Result<Position> {
-        let (dump, client) = programs(self.source.flavour, self.program);
-        let (from, to) = (Self::options(self.source)?, Self::options(self.target)?);
-        let mut reading = Command::new(&dump);
-        reading.arg(format!("--defaults-file={}", from.path().display())).args(self.arguments());
-        let mut writing = Command::new(&client);
-        writing.arg(format!("--defaults-file={}", to.path().display())).args([
-            "--binary-mode",
-            "--comments",
-            "--max-allowed-packet=1G",
-        ]);
-        let mut reader = spawn(self.source, &dump, reading.stdin(Stdio::null()))?;
-        let mut writer = spawn(self.target, &client, writing.stdin(Stdio::piped()))?;
-        let (position, told) = self.pump(&mut reader, &mut writer, tell).await;
-        drop(writer.stdin.take());
-        if !told {
-            // Interrupted: both are killed when they are dropped.
-            return Err(DriverError::new(&self.target.name, "copy", "it was interrupted", Certainty::Refused));
+    fn of_flavour(&self, part: Part) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let placed = part == Part::Whole;
+        match self.source.flavour {
+            Flavour::Mysql => {
+                if placed {
+                    arguments.push("--source-data=2".into());
+                }
+                let purged = if placed && self.follow == Follow::Gtid { "COMMENTED" } else { "OFF" };
+                arguments.extend([
+                    format!("--set-gtid-purged={purged}"),
+                    "--no-tablespaces".into(),
+                    "--column-statistics=0".into(),
+                ]);
+            }
+            Flavour::Mariadb if placed => arguments.push("--master-data=2".into()),
+            Flavour::Mariadb => {}
         }
-        // The client's end is told first: a dump whose reader is gone only says that its pipe is broken.
-        ended(self.target, "load the copy", &client, writer).await?;
-        ended(self.source, "dump", &dump, reader).await?;
+        arguments
+    }
+
+    /// Copies, and gives the position that the copy has.
+    pub async fn run(&self, tell: &Tell<'_>) -> Result<Position> {
+        let position = self.transfer(Part::Whole, tell).await?;
         let unplaced =
             || DriverError::new(&self.source.name, "dump", "the dump does not say its position", Certainty::Refused);
         position.filter(|found| found.file.is_some()).ok_or_else(unplaced)
     }
 
-    async fn pump(
-        &self,
-        reader: &mut Child,
-        writer: &mut Child,
-        tell: &(dyn Fn(&Progress) -> bool + Send + Sync),
-    ) -> (Option<Position>, bool) {
+    /// Dumps a part and loads it; gives the position, where the part has one.
+    pub(super) async fn transfer(&self, part: Part, tell: &Tell<'_>) -> Result<Option<Position>> {
+        let (dump, client) = programs(self.source.flavour, self.program);
+        let (from, to) = (options(self.source)?, options(self.target)?);
+        let mut reading = Command::new(&dump);
+        reading.arg(format!("--defaults-file={}", from.path().display())).args(self.arguments(part));
+        let mut reader = spawn(self.source, &dump, reading.stdin(Stdio::null()))?;
+        let mut writer = self.client(&client, &to)?;
+        let (position, told) = self.pump(&mut reader, &mut writer, tell).await;
+        drop(writer.stdin.take());
+        if !told {
+            // Both are killed when they are dropped.
+            return Err(interrupted(self.target));
+        }
+        // The client's end is told first: a dump whose reader is gone only says that its pipe is broken.
+        ended(self.target, "load the copy", &client, writer).await?;
+        ended(self.source, "dump", &dump, reader).await?;
+        Ok(position)
+    }
+
+    /// A client that runs on the target what it is given.
+    pub(super) fn client(&self, program: &std::path::Path, options: &NamedTempFile) -> Result<Child> {
+        let mut command = Command::new(program);
+        command.arg(format!("--defaults-file={}", options.path().display())).args([
+            "--binary-mode",
+            "--comments",
+            "--max-allowed-packet=1G",
+        ]);
+        spawn(self.target, program, command.stdin(Stdio::piped()))
+    }
+
+    /// What every session begins with that loads in these places.
+    pub(super) fn beginning(&self, places: impl IntoIterator<Item = usize>) -> String {
+        let quiet = if self.quiet { "SET SESSION sql_log_bin = 0;\n" } else { "" };
+        format!("{quiet}{}", take_turn(places))
+    }
+
+    async fn pump(&self, reader: &mut Child, writer: &mut Child, tell: &Tell<'_>) -> (Option<Position>, bool) {
         let (Some(stdout), Some(mut stdin)) = (reader.stdout.take(), writer.stdin.take()) else { return (None, true) };
         let mut lines = BufReader::with_capacity(1 << 20, stdout);
         let (mut header, mut progress, mut line) = (Header::default(), Progress::default(), Vec::new());
-        let quiet: &[u8] = if self.quiet { b"SET SESSION sql_log_bin = 0;\n" } else { b"" };
-        if stdin.write_all(quiet).await.is_err() {
+        if stdin.write_all(self.beginning(0..LOADERS).as_bytes()).await.is_err() {
             return (None, true);
         }
         loop {
@@ -161,16 +237,20 @@ impl Copy<'_> {
         drop(stdin.shutdown().await);
         (Some(header.position), true)
     }
+}
 
-    /// A file that only we can read.
-    fn options(database: &Database) -> Result<NamedTempFile> {
-        let failed =
-            |error: std::io::Error| DriverError::new(&database.name, "write an option file", error, Certainty::NotSent);
-        let text = option_file(&database.target()?, &database.spec.tls, database.flavour);
-        let mut file = NamedTempFile::with_prefix("pointsman-").map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(failed)?;
-        Ok(file)
-    }
+/// A file that only we can read.
+pub(super) fn options(database: &Database) -> Result<NamedTempFile> {
+    let failed =
+        |error: std::io::Error| DriverError::new(&database.name, "write an option file", error, Certainty::NotSent);
+    let text = option_file(&database.target()?, &database.spec.tls, database.flavour);
+    let mut file = NamedTempFile::with_prefix("pointsman-").map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(failed)?;
+    Ok(file)
+}
+
+pub(super) fn interrupted(target: &Database) -> DriverError {
+    DriverError::new(&target.name, "copy", "it was interrupted", Certainty::Refused)
 }
 
 fn option_file(target: &Target, tls: &Tls, flavour: Flavour) -> String {
@@ -200,7 +280,7 @@ fn option_file(target: &Target, tls: &Tls, flavour: Flavour) -> String {
     text
 }
 
-fn spawn(database: &Database, program: &std::path::Path, command: &mut Command) -> Result<Child> {
+pub(super) fn spawn(database: &Database, program: &std::path::Path, command: &mut Command) -> Result<Child> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().map_err(|error| {
         let reason = format!("{} can't be started: {error}", program.display());
@@ -209,7 +289,7 @@ fn spawn(database: &Database, program: &std::path::Path, command: &mut Command) 
     })
 }
 
-async fn ended(database: &Database, what: &str, program: &std::path::Path, mut child: Child) -> Result<()> {
+pub(super) async fn ended(database: &Database, what: &str, program: &std::path::Path, mut child: Child) -> Result<()> {
     let mut said = String::new();
     if let Some(mut stderr) = child.stderr.take() {
         drop(stderr.read_to_string(&mut said).await);

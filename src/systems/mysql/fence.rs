@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::setup::CLIENTS;
+use super::setup::{self, CLIENTS};
 use super::{Flavour, Session, literal};
 use crate::runbook::model::Fence;
 use crate::systems::Result;
@@ -156,7 +156,7 @@ impl Fencing<'_> {
             return String::new();
         }
         let sql = format!("ALTER USER IF EXISTS {} ACCOUNT {word};\n", self.open.accounts.join(", "));
-        if self.quiet { format!("SET SESSION sql_log_bin = 0;\n{sql}SET SESSION sql_log_bin = 1;\n") } else { sql }
+        setup::quietly(self.quiet, &sql)
     }
 }
 

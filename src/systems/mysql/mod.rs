@@ -11,6 +11,7 @@ pub mod dump;
 pub mod fence;
 pub mod flavour;
 pub mod gtid;
+pub mod mydumper;
 pub mod probe;
 pub mod programs;
 pub mod session;

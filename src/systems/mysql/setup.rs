@@ -265,9 +265,35 @@ pub async fn send_held(
 ) -> Result<Vec<super::TextRows>> {
     let done = session.batch(what, &held(run, epoch, sql)).await;
     if done.is_err() {
-        drop(session.batch("let go", LET_GO).await);
+        let_go(session).await;
     }
     done
+}
+
+/// Behind statements that broke off: gives the lock back, and has the session log what it writes, as before.
+pub async fn let_go(session: &Session) {
+    drop(session.batch("let go", LET_GO).await);
+    log_again(session).await;
+}
+
+/// An account that may not switch it off has never done so, and is refused.
+async fn log_again(session: &Session) {
+    drop(session.batch("log again", "SET SESSION sql_log_bin = 1").await);
+}
+
+/// Keeps statements out of the binary log, where that is allowed.
+#[must_use]
+pub fn quietly(quiet: bool, sql: &str) -> String {
+    if quiet { format!("SET SESSION sql_log_bin = 0;\n{sql}SET SESSION sql_log_bin = 1;\n") } else { sql.to_owned() }
+}
+
+/// Sends such statements; afterwards the session logs as before, whatever happened.
+pub async fn send_quietly(session: &Session, what: &str, quiet: bool, sql: &str) -> Result<()> {
+    let done = session.batch(what, &quietly(quiet, sql)).await;
+    if done.is_err() && quiet {
+        log_again(session).await;
+    }
+    done.map(drop)
 }
 
 #[cfg(test)]

@@ -27,19 +27,19 @@ fn kind<K: Kind>() -> &'static str {
 }
 
 /// The program, with more keys for `replicate` such as `, copy: dump`.
-fn program<K: Kind>(pair: &Sandbox<K>, with: &str, words: &[&str]) -> Command {
+pub(super) fn program<K: Kind>(pair: &Sandbox<K>, with: &str, words: &[&str]) -> Command {
     let file = pair.folder().join("copying.yaml");
     std::fs::write(&file, RUNBOOK.replace("KIND", kind::<K>()).replace("WITH", with)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
     command.envs(pair.env()).arg(words[0]);
-    if matches!(words[0], "run" | "plan") {
+    if matches!(words[0], "run" | "plan" | "verify") {
         command.arg(&file);
     }
     command.args(&words[1..]).arg("--state").arg(pair.folder().join("copying.db")).args(["--output", "plain"]);
     command
 }
 
-async fn said(mut command: Command) -> (Option<i32>, String) {
+pub(super) async fn said(mut command: Command) -> (Option<i32>, String) {
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code(), said)
@@ -86,7 +86,7 @@ async fn mariadb_bodies_of_programs_are_carried_as_they_are() {
 }
 
 /// Rows that take a moment to copy.
-async fn make_rows<K: Kind<Client = MysqlClient>>(pair: &Sandbox<K>, rows: u32) {
+pub(super) async fn make_rows<K: Kind<Client = MysqlClient>>(pair: &Sandbox<K>, rows: u32) {
     let client = K::open(&pair.source.url(Role::Superuser, DATABASE)).await.unwrap();
     let digits = "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 \
                   UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)";
@@ -99,10 +99,10 @@ async fn make_rows<K: Kind<Client = MysqlClient>>(pair: &Sandbox<K>, rows: u32) 
     }
 }
 
-const ROWS: &str = "SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(note))) FROM shop.wide";
+pub(super) const ROWS: &str = "SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(note))) FROM shop.wide";
 
 /// Waits for something that comes.
-async fn until(what: &str, mut came: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut came: impl AsyncFnMut() -> bool) {
     let began = std::time::Instant::now();
     while !came().await {
         assert!(began.elapsed() < Duration::from_secs(120), "{what} has not come");
@@ -111,7 +111,7 @@ async fn until(what: &str, mut came: impl AsyncFnMut() -> bool) {
 }
 
 /// Whether the target has a table, or is away.
-async fn has_begun<K: Kind<Client = MysqlClient>>(pair: &Sandbox<K>, query: &str) -> bool {
+pub(super) async fn has_begun<K: Kind<Client = MysqlClient>>(pair: &Sandbox<K>, query: &str) -> bool {
     let Ok(client) = pair.target.connect(Role::Superuser).await else { return true };
     client.value(query).await.is_ok_and(|found| found.is_some_and(|count| count != "0"))
 }

@@ -1,10 +1,12 @@
 //! MySQL and MariaDB: the sandbox, and the scenarios of whole cutovers that PostgreSQL goes through.
 
+mod by_position;
 mod check;
 mod compare;
 mod copy;
 mod failures;
 mod pairs;
+mod parallel;
 mod preflight;
 mod rds;
 mod sandbox;

@@ -7,7 +7,8 @@ use crate::secret;
 use crate::steps::Description;
 use crate::systems::mysql::accounts::REPLICATION_USER;
 use crate::systems::mysql::dial::Target;
-use crate::systems::mysql::dump::{self, Copy};
+use crate::systems::mysql::dump::{self, Copy, LOADERS, Part};
+use crate::systems::mysql::mydumper::{self, Parallel};
 use crate::systems::mysql::stream::Position;
 use crate::systems::mysql::{clone, literal, setup};
 use crate::systems::pair::Heading;
@@ -38,7 +39,7 @@ impl Replication<'_> {
             apply.push((target.clone(), "-- CREATE USER and GRANT of each account that is missing here".to_owned()));
         }
         apply.push((target.clone(), setup::held("RUN", 1, &format!("{}{}", fencing.close(), fencing.expel(5000)))));
-        if common::copy_by(plan) == CopyBy::Dump {
+        if common::copy_by(plan) != CopyBy::Clone {
             apply.push((target.clone(), self.command(plan)));
         }
         let shown = shown();
@@ -75,6 +76,7 @@ impl Replication<'_> {
         let by = match chosen.copy_by {
             CopyBy::Dump => "Copy",
             CopyBy::Clone => "Clone",
+            CopyBy::Mydumper => "Copy, four at a time,",
         };
         let copied = if chosen.copy_why.is_empty() { String::new() } else { format!("; {}", chosen.copy_why) };
         let summary = format!(
@@ -84,7 +86,9 @@ impl Replication<'_> {
             chosen.why
         );
         let waits = match chosen.copy_by {
-            CopyBy::Dump => format!("writes on {source} wait for a moment when the copy takes its snapshot"),
+            CopyBy::Dump | CopyBy::Mydumper => {
+                format!("writes on {source} wait for a moment when the copy takes its snapshot")
+            }
             CopyBy::Clone => format!(
                 "{target} starts again after the clone and has the accounts of {source}, with their passwords; DDL on {source} \
                  waits meanwhile"
@@ -119,6 +123,21 @@ impl Replication<'_> {
             program: self.0.dump.as_deref(),
         };
         let (dump, client) = dump::programs(from.flavour, self.0.dump.as_deref());
-        format!("-- {} {} | {}", dump.display(), copy.arguments().join(" "), client.display())
+        let piped =
+            |part: Part| format!("-- {} {} | {}", dump.display(), copy.arguments(part).join(" "), client.display());
+        if common::copy_by(plan) != CopyBy::Mydumper {
+            return piped(Part::Whole);
+        }
+        let folder = mydumper::folder("RUN");
+        let parallel =
+            Parallel { copy: &copy, tables: &plan.choices.tables, sequences: &plan.choices.sequences, folder: &folder };
+        let read = format!("-- {} {}", mydumper::program().display(), parallel.arguments().join(" "));
+        let load = format!("-- {} {}/rows/*.sql, {LOADERS} at a time", client.display(), folder.display());
+        let lines = if self.0.copy_schema {
+            vec![read, piped(Part::Structure), load, piped(Part::Programs)]
+        } else {
+            vec![read, load]
+        };
+        lines.join("\n")
     }
 }

@@ -77,6 +77,12 @@ impl Column {
         self.has("INVISIBLE")
     }
 
+    /// Whether it is a number of single precision.
+    #[must_use]
+    pub fn is_float(&self) -> bool {
+        self.kind.to_ascii_lowercase().starts_with("float")
+    }
+
     /// Whether it counts up by itself.
     #[must_use]
     pub fn counts_up(&self) -> bool {
