@@ -11,11 +11,15 @@
 //! its points are set.
 
 mod arm;
+mod asking;
+mod blue_green;
 mod choose;
+mod deployment;
 mod describe;
 mod drain;
 mod finalize;
 mod lag;
+mod old_blue;
 mod preflight;
 mod promote;
 mod promotion;
@@ -134,6 +138,7 @@ impl Engine for Replica {
         match Promotion::of(plan) {
             Promotion::Server => Vec::new(),
             Promotion::Rds(name) => rds::permissions(plan, &name),
+            Promotion::BlueGreen(deployment) => deployment.permissions(plan),
         }
     }
 
@@ -157,6 +162,14 @@ impl Engine for Replica {
 
     async fn sessions_left(&self, cx: &Context, leaving: &str) -> Outcome<Option<String>> {
         Postgres.sessions_left(cx, leaving).await
+    }
+
+    async fn settle(&self, cx: &Context, way: Heading) -> Outcome<Option<String>> {
+        let laid_now = way == Heading::Forth && cx.plan.keeps_way_back();
+        match Promotion::of(&cx.plan) {
+            Promotion::BlueGreen(_) if laid_now => old_blue::lay_way_back(cx).await.map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn describe_finalize(&self, plan: &Plan) -> Lines {
