@@ -92,7 +92,7 @@ async fn what_rds_refuses_holds_the_run_and_goes_on_when_it_is_mended() {
     assert!(hold.contains("SWITCHOVER_FAILED: Replication lag is too high.") && hold.contains("retry"), "{hold}");
     assert_eq!(account.asked(), 1, "a person is asked before it is asked for again");
     let told = scene.must(0, &["status"]).await;
-    assert!(told.says("the way leads forward"), "{told:?}");
+    assert!(told.says("rollback not now") && told.says("Writes still wait"), "{told:?}");
 
     account.overlay.switchovers_fail(None);
     account.proxy.plant(at("rds", "RebootDBInstance").only(1), Fault::Denied);
