@@ -181,6 +181,10 @@ impl Engine for Replica {
     }
 
     async fn verify(&self, cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {
+        // Whoever let the run go on without a proof (a person, or `resume` behind the guard) has not laid it.
+        if writer == Heading::Back && matches!(Promotion::of(&cx.plan), Promotion::BlueGreen(_)) {
+            old_blue::lay_way_back(cx).await?;
+        }
         Postgres.verify(cx, of, writer, step).await
     }
 

@@ -18,15 +18,16 @@ use crate::journal::{Act, Durability, FailureKind, Move};
 use crate::runbook::model::{Name, Step, System};
 use crate::runbook::units::Span;
 use crate::steps::StepError;
-use crate::systems::Result;
+
 use crate::systems::aws::rds::{self as driver, Kind};
 use crate::systems::pair::Heading;
 use crate::systems::postgres::{setup, standby, stream};
+use crate::systems::{Certainty, Result};
 
 /// How long a reboot may take.
 const PATIENCE: Span = Span::secs(15 * 60);
 /// A reboot that was asked for and not seen is asked for again after this long; twice does no harm.
-const SETTLES: Duration = Duration::from_secs(120);
+const SETTLES: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
 /// When the old one had started before it was rebooted, in the notes of `promote`.
@@ -120,7 +121,11 @@ async fn ask(cx: &Context, of: &Move, source: &str, started: &str) -> Outcome<()
     cx.note(of, json!({ (STARTED): started, (ASKED): clock::now() }), Durability::Synced)?;
     cx.still_mine()?;
     match driver::reboot(&aws, &found.identifier).await {
-        Err(error) if error.certainty != crate::systems::Certainty::Unknown => Err(error.into()),
+        Err(error) if error.certainty != Certainty::Unknown => {
+            // Nothing came of it: it may be asked for at once.
+            cx.note(of, json!({ (ASKED): null }), Durability::Ordered)?;
+            Err(error.into())
+        }
         _ => Ok(()),
     }
 }
