@@ -1,7 +1,6 @@
 //! Small helpers to start real servers for the tests of drivers and gates: each on free ports, in a folder of its own,
 //! gone when dropped.
 
-use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,8 +10,11 @@ use std::time::Duration;
 use pointsman::runbook::model::{Pgbouncer, Postgres, Redirect, System, Tls};
 use pointsman::runbook::units::Span;
 use pointsman::systems::world::World;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
+
+use crate::cutover::support::lives;
 
 /// The program that an environment variable names.
 pub fn program(variable: &str) -> PathBuf {
@@ -20,7 +22,7 @@ pub fn program(variable: &str) -> PathBuf {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    pointsman::sandbox::free_port().unwrap()
 }
 
 /// A folder in memory that `nobody` may write to: the servers refuse root.
@@ -57,10 +59,27 @@ impl Server {
         Self { child: command.spawn().unwrap() }
     }
 
+    /// It is gone with its children when this returns: PostgreSQL's outlive it for a moment, and as long as they do, the same
+    /// data can't be served again.
     pub fn kill(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        let children = children(self.child.id());
         self.child.kill().ok();
         self.child.wait().ok();
+        for child in children {
+            kill_process(Pid::from_raw(child).unwrap(), Signal::KILL).ok();
+            while lives(child) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
+}
+
+fn children(pid: u32) -> Vec<i32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 impl Drop for Server {

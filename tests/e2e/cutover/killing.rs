@@ -20,7 +20,7 @@ const RATE: f64 = 300.0;
 
 /// Takes every `of`-th entry of a run, beginning with `first` (from 1).
 pub async fn kill_a_run<K: Staged>(rate: f64, first: u64, of: u64) {
-    let scene = Scene::<K>::of_kind().await;
+    let scene = Scene::<K>::with(K::hurried()).await;
     // How many entries a run has is known when one of them was not killed any more.
     for (n, seq) in (first..).step_by(usize::try_from(of).unwrap()).enumerate() {
         let load = scene.load(rate);
@@ -38,7 +38,7 @@ pub async fn kill_a_run<K: Staged>(rate: f64, first: u64, of: u64) {
 
 /// The same for the entries of a rollback after the switch.
 pub async fn kill_a_rollback<K: Staged>(rate: f64, first: u64, of: u64) {
-    let scene = Scene::<K>::of_kind().await;
+    let scene = Scene::<K>::with(K::hurried()).await;
     for (n, number) in (first..).step_by(usize::try_from(of).unwrap()).enumerate() {
         let load = scene.load(rate);
         load.flows().await;
@@ -128,11 +128,21 @@ async fn every_fourth_entry_of_a_run_from_the_third() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_second_entry_of_a_rollback() {
-    kill_a_rollback::<Postgres>(RATE, 2, 2).await;
+async fn every_fourth_entry_of_a_rollback() {
+    kill_a_rollback::<Postgres>(RATE, 4, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_second_entry_of_a_rollback_from_the_first() {
-    kill_a_rollback::<Postgres>(RATE, 1, 2).await;
+async fn every_fourth_entry_of_a_rollback_from_the_first() {
+    kill_a_rollback::<Postgres>(RATE, 1, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fourth_entry_of_a_rollback_from_the_second() {
+    kill_a_rollback::<Postgres>(RATE, 2, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fourth_entry_of_a_rollback_from_the_third() {
+    kill_a_rollback::<Postgres>(RATE, 3, 4).await;
 }

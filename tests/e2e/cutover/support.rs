@@ -49,6 +49,11 @@ pub trait Staged: Kind {
     /// The options that a scene takes when it has no wishes.
     fn options() -> SandboxOptions;
 
+    /// The same for many runs on one scene: servers that start again at once what they otherwise start again in seconds.
+    fn hurried() -> SandboxOptions {
+        Self::options()
+    }
+
     /// Everything that a rollback must leave as it was, in a database.
     fn catalog(server: &Server<Self>) -> impl Future<Output = BTreeSet<String>>;
 
@@ -72,6 +77,12 @@ impl Staged for Postgres {
     /// PgBouncer 1.18, which lets a cutover go back without an error (1.26 needs KILL from 18 to 15).
     fn options() -> SandboxOptions {
         SandboxOptions { pgbouncer: Age::Old, fsync: false, ..SandboxOptions::default() }
+    }
+
+    /// Up to PostgreSQL 15 a server starts one apply worker in so long, 5 s by default.
+    fn hurried() -> SandboxOptions {
+        let settings = vec![("wal_retrieve_retry_interval".to_owned(), "200ms".to_owned())];
+        SandboxOptions { source_settings: settings.clone(), target_settings: settings, ..Self::options() }
     }
 
     async fn catalog(server: &Server<Self>) -> BTreeSet<String> {

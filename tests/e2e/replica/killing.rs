@@ -4,15 +4,15 @@
 use pointsman::{
     executor::state::Side as Writer,
     journal::{Event, Outcome, halt},
-    sandbox::history::Side,
+    sandbox::{history::Side, postgres::Postgres},
 };
 
 use super::{RATE, support::Stage};
-use crate::cutover::support::{KILLED, Load, ended};
+use crate::cutover::support::{KILLED, Load, Staged, ended};
 
 /// Kills a run at each of these entries, and recovers: by resuming and going back, or by going back at once.
 async fn kill_at(first: u64, step: usize, up_to: u64) {
-    let stage = Stage::new().await;
+    let stage = Stage::with(Postgres::hurried()).await;
     for (n, seq) in (first..=up_to).step_by(step).enumerate() {
         let load = stage.scene.load(RATE);
         load.flows().await;
@@ -62,7 +62,7 @@ async fn every_fifth_entry_of_a_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_entry_of_a_window_around_the_promotion() {
-    let stage = Stage::new().await;
+    let stage = Stage::with(Postgres::hurried()).await;
     let load = stage.scene.load(RATE);
     stage.scene.run(0).await;
     load.stop().await;

@@ -13,7 +13,7 @@ use pointsman::sandbox::{
     Role,
     aws::{Cloud, sdk_config},
     connect,
-    postgres::PostgresServer,
+    postgres::{Postgres, PostgresServer},
 };
 
 use super::{super::support::Stage, front::Fronts};
@@ -127,7 +127,7 @@ impl Account {
 
     pub async fn without_deployment() -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let mut stage = Stage::new().await;
+        let mut stage = Stage::with(Postgres::hurried()).await;
         let cloud = Cloud::start(stage.scene.sandbox.folder()).await.unwrap();
         let proxy = Proxy::start(cloud.moto(), cloud.ministack()).await;
         let overlay = Arc::new(Rds::default());
@@ -221,7 +221,7 @@ impl Account {
 
     /// The port that the pooler leads to.
     pub fn pooled(&self) -> String {
-        pointsman::sandbox::postgres::Postgres::endpoint(&self.stage.scene.sandbox).concat()
+        Postgres::endpoint(&self.stage.scene.sandbox).concat()
     }
 }
 
