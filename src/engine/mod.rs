@@ -186,7 +186,7 @@ pub fn of_plan(plan: &Plan) -> &'static dyn Engine {
 pub fn of_pair(pair: &Pair, source: Option<&System>) -> &'static dyn Engine {
     match pair.through {
         Means::Native => of(source),
-        Means::ReadReplica => &replica::Replica,
+        Means::ReadReplica | Means::BlueGreen => &replica::Replica,
         Means::Dms => match source {
             Some(System::Mysql(_)) => &mysql::dms::ThroughDms(Flavour::Mysql),
             Some(System::Mariadb(_)) => &mysql::dms::ThroughDms(Flavour::Mariadb),

@@ -15,15 +15,17 @@ use super::decide::{Decision, accepts, decide};
 use super::guard::Guard;
 use super::hands::{Hands, RealHands};
 use super::rig::Rig;
-use super::state::{IllegalTransition, RunState, StepState};
+use super::state::{IllegalTransition, Passage, RunState, StepState};
 use super::{process, take};
 use crate::clock;
 use crate::gates::{Baselines, Sessions};
 use crate::journal::{Act, Durability, Event, FailureKind, Journal, JournalError, Move, Outcome, Spoken, Word};
 use crate::plan::references;
-use crate::runbook::model::Step;
+use crate::runbook::model::{Means, Step};
 use crate::secret::remote;
 use crate::steps::{self, Observation, StepError};
+use crate::systems::DriverError;
+use crate::systems::pair::{Heading, Pair};
 use crate::systems::world::World;
 
 /// How often the executor listens for words while it is busy or held.
@@ -274,9 +276,22 @@ impl Drive {
         let durability = if inside && !freezes && !enters { Durability::Ordered } else { Durability::Synced };
         self.append(Event::Intent { of: of.clone(), attempt }, durability)?;
         let began = clock::monotonic();
-        let outcome = self.effect(step, of, inside).await;
+        let outcome = match self.names_of_now().await {
+            Ok(()) => self.effect(step, of, inside).await,
+            Err(error) => Err(error.into()),
+        };
         let outcome = self.with_guard(step, of, outcome).await;
         self.record(of, outcome, began.elapsed(), durability)
+    }
+
+    /// Behind the commit point of a Blue/Green deployment both servers get other names.
+    async fn names_of_now(&self) -> Result<(), DriverError> {
+        let forth = |passage: &Passage| passage.committed && passage.way == Heading::Forth;
+        let renamed = |pair: &Pair| pair.through == Means::BlueGreen;
+        if self.state.passage.as_ref().is_some_and(forth) && self.cx.plan.pair.as_ref().is_some_and(renamed) {
+            references::reread(&self.cx.plan).await?;
+        }
+        Ok(())
     }
 
     fn attempt(&self, position: usize, of: &Move) -> u32 {

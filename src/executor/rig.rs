@@ -80,6 +80,11 @@ impl Rig {
         self.endpoints.lock().await.clear();
     }
 
+    /// Drops the connections to these databases: the names lead elsewhere now.
+    pub async fn part_from(&self, databases: &[&str]) {
+        self.postgres.lock().await.retain(|name, _| !databases.contains(&name.as_str()));
+    }
+
     /// The endpoint of this name, with every connection open, and with what was made ready for the window.
     pub async fn endpoint(&self, name: &str) -> Result<Arc<dyn Endpoint>> {
         let mut endpoints = self.endpoints.lock().await;

@@ -76,7 +76,10 @@ async fn servers(plan: &Plan) -> Result<IndexMap<Name, RdsServer>, DriverError> 
                 let server = RdsServer { resource_id: found.resource_id, identifier: found.identifier };
                 servers.insert(name.clone(), server);
             }
-            Err(error) if error.is_code(rds::NO_INSTANCE) || error.is_code(rds::NO_CLUSTER) => {}
+            Err(error)
+                if [rds::NO_INSTANCE, rds::NO_CLUSTER, rds::blue_green::NO_DEPLOYMENT]
+                    .iter()
+                    .any(|code| error.is_code(code)) => {}
             Err(error) => return Err(error),
         }
     }

@@ -87,12 +87,24 @@ pub struct Choices {
     /// The servers of RDS that `rds` systems name, by system; those that are not there yet are left out.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub servers: IndexMap<Name, RdsServer>,
+    /// The Blue/Green deployment that is switched over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blue_green: Option<BlueGreen>,
     /// What only MySQL and MariaDB need to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlChoices>,
     /// What only DMS needs to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dms: Option<DmsChoices>,
+}
+
+/// A Blue/Green deployment as a plan means it: its name can be given to another one when it is deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlueGreen {
+    /// `BlueGreenDeploymentIdentifier`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// What was chosen for a task of DMS: columns, `(schema, table, column)`.

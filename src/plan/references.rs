@@ -43,6 +43,16 @@ pub async fn warm(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// Reads where the servers of RDS are that the pair's databases name, whether or not writes wait: their names change while
+/// they do.
+pub async fn reread(plan: &Plan) -> Result<()> {
+    for (system, _) in on_rds(plan) {
+        let read = remote::reread_of_rds(&system).await;
+        read.map_err(|error| DriverError::unresolved(&system, "read where it is", error))?;
+    }
+    Ok(())
+}
+
 /// The calls that read them.
 #[must_use]
 pub fn calls(plan: &Plan) -> Vec<Call> {
@@ -60,6 +70,10 @@ fn of_rds(plan: &Plan, name: &str) -> Option<Call> {
 /// The call that reads an `rds` system.
 #[must_use]
 pub fn look_up(spec: &Rds) -> Call {
+    if let Some(name) = &spec.blue_green {
+        let filter = json!([{ "Name": "blue-green-deployment-name", "Values": [name] }]);
+        return Call::new(Service::Rds, "DescribeBlueGreenDeployments", json!({ "Filters": filter }));
+    }
     match &spec.cluster {
         Some(id) => Call::new(Service::Rds, "DescribeDBClusters", json!({ "DBClusterIdentifier": id })),
         None => Call::new(Service::Rds, "DescribeDBInstances", json!({ "DBInstanceIdentifier": spec.instance })),

@@ -6,6 +6,7 @@
 
 mod alb;
 pub mod aws;
+pub mod blue_green;
 mod decommission;
 mod finding;
 pub mod mysql;
@@ -33,6 +34,9 @@ pub const NEVER_ACCEPTED: &[&str] = &[
     "alb-routes",
     "alb-groups",
     "rds-engine",
+    "blue-green-status",
+    "blue-green-version",
+    "blue-green-logical",
 ];
 
 /// The findings, failures first; those that the runbook accepts warn.

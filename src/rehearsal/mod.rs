@@ -16,7 +16,7 @@ use crate::error::{CliError, Exit};
 use crate::executor::state::Side;
 use crate::executor::{process, take};
 use crate::journal::{Event, Journal, Word};
-use crate::runbook::model::{Means, Step};
+use crate::runbook::model::Step;
 use crate::sandbox::server::Kind;
 use crate::sandbox::workload::Workload;
 use crate::sandbox::{Role, Sandbox, SandboxError, SandboxOptions};
@@ -118,7 +118,7 @@ fn is_before_aws(runbook: &Path) -> Result<bool, CliError> {
 /// Whether the runbook promotes a replica of the source.
 fn promotes_replica(runbook: &Path) -> Result<bool, CliError> {
     let steps = crate::runbook::load(runbook, None)?.runbook.steps;
-    Ok(steps.iter().any(|step| matches!(step, Step::Replicate(step) if step.through == Means::ReadReplica)))
+    Ok(steps.iter().any(|step| matches!(step, Step::Replicate(step) if step.through.is_physical())))
 }
 
 fn load<K: Kind>(sandbox: &Sandbox<K>, rehearsal: &Rehearsal) -> Result<Workload, CliError> {

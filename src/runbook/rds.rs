@@ -7,8 +7,8 @@ use super::aws::AwsPlace;
 use super::model::Name;
 use super::units::Span;
 
-/// An instance of RDS, or a cluster of Aurora: exactly one of the two. Steps change it, and a database may name it
-/// instead of a URL.
+/// An instance of RDS, a cluster of Aurora, or the green instance of a Blue/Green deployment: exactly one of the three.
+/// Steps change it, and a database may name it instead of a URL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Rds {
@@ -21,6 +21,9 @@ pub struct Rds {
     /// Identifier of the cluster; its writer is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// Name of a Blue/Green deployment; its green instance is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blue_green: Option<String>,
 }
 
 /// An RDS Proxy that clients connect to. It leads to one database; `switch` exchanges that.

@@ -23,6 +23,9 @@ pub struct Replicate {
     /// What a task of DMS is told; with `through: dms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dms: Option<Box<DmsTask>>,
+    /// With `through: blue-green`: RDS takes its switchover back when it lasts longer (30s to 1h); 5 minutes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switchover_timeout: Option<Span>,
     /// Schemas to carry; all of the application's when empty.
     #[serde(default)]
     pub schemas: Vec<Name>,
@@ -95,6 +98,8 @@ pub enum Means {
     Native,
     /// PostgreSQL: the target is a physical replica of the source already, and the window promotes it.
     ReadReplica,
+    /// RDS for PostgreSQL: the target is the green instance of a Blue/Green deployment, and the window switches it over.
+    BlueGreen,
     /// A task of AWS DMS; the way back is the servers' own replication.
     Dms,
 }
@@ -104,5 +109,11 @@ impl Means {
     #[must_use]
     pub const fn is_native(&self) -> bool {
         matches!(self, Self::Native)
+    }
+
+    /// Whether the target is a physical replica of the source.
+    #[must_use]
+    pub const fn is_physical(&self) -> bool {
+        matches!(self, Self::ReadReplica | Self::BlueGreen)
     }
 }

@@ -48,7 +48,7 @@ pub struct ProbeHistory {
 }
 
 impl Probes {
-    /// Starts two probes a side; each waits `interval` between two writes, or [`OPENS`] of them where a connection has to be opened.
+    /// Starts two probes a side; each waits `interval` between two writes, or 8 to 40 of them where a connection has to be opened.
     /// The URLs are the application role's.
     pub fn start(source_url: &str, target_url: &str, interval: Duration) -> Self {
         let (stop, stopped) = watch::channel(false);

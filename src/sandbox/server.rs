@@ -6,6 +6,7 @@ use std::{
     fmt, fs,
     marker::PhantomData,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -113,7 +114,7 @@ pub struct Server<K: Kind> {
     pub(super) start: StartServer,
     data: PathBuf,
     port: u16,
-    process: Option<ServerProcess>,
+    process: Mutex<Option<ServerProcess>>,
     kind: PhantomData<K>,
 }
 
@@ -131,7 +132,7 @@ impl<K: Kind> Server<K> {
     pub async fn start(start: StartServer) -> Result<Self, SandboxError> {
         let (data, port) = (start.root.join(&start.name), free_port()?);
         K::init(&start, &data, port).await?;
-        let mut server = Self { port, start, data, process: None, kind: PhantomData };
+        let server = Self { port, start, data, process: Mutex::new(None), kind: PhantomData };
         server.launch().await?;
         if server.start.replica_of.is_none() {
             K::create_roles(&server.start, &server.data, port).await?;
@@ -178,8 +179,9 @@ impl<K: Kind> Server<K> {
     }
 
     /// A fast shutdown: sessions are ended, everything is written.
-    pub async fn stop(&mut self) {
-        if let Some(process) = self.process.take() {
+    pub async fn stop(&self) {
+        let process = self.process().take();
+        if let Some(process) = process {
             process.stop(K::stop_signal(), STOP_LIMIT).await;
         }
     }
@@ -188,7 +190,7 @@ impl<K: Kind> Server<K> {
     ///
     /// # Errors
     /// With the end of the server's log.
-    pub async fn restart(&mut self) -> Result<(), SandboxError> {
+    pub async fn restart(&self) -> Result<(), SandboxError> {
         self.stop().await;
         self.launch().await
     }
@@ -197,7 +199,7 @@ impl<K: Kind> Server<K> {
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub async fn make_again(&mut self) -> Result<(), SandboxError> {
+    pub async fn make_again(&self) -> Result<(), SandboxError> {
         self.stop().await;
         fs::remove_dir_all(&self.data).map_err(SandboxError::io("remove a data folder"))?;
         K::init(&self.start, &self.data, self.port).await?;
@@ -206,26 +208,30 @@ impl<K: Kind> Server<K> {
 
     /// SIGKILL to all its processes, as when the machine loses power.
     pub fn kill9(&mut self) {
-        if let Some(process) = self.process.take() {
+        if let Some(process) = self.process().take() {
             process.kill();
         }
     }
 
     /// SIGSTOP: the server hangs, its connections stay open.
     pub fn pause(&self) {
-        self.process.iter().for_each(ServerProcess::freeze);
+        self.process().iter().for_each(ServerProcess::freeze);
     }
 
     /// SIGCONT: undoes [`Self::pause`].
     pub fn cont(&self) {
-        self.process.iter().for_each(ServerProcess::unfreeze);
+        self.process().iter().for_each(ServerProcess::unfreeze);
     }
 
     pub(crate) fn leave_running(&mut self) {
-        self.process.iter_mut().for_each(ServerProcess::leave_running);
+        self.process().iter_mut().for_each(ServerProcess::leave_running);
     }
 
-    async fn launch(&mut self) -> Result<(), SandboxError> {
+    fn process(&self) -> MutexGuard<'_, Option<ServerProcess>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn launch(&self) -> Result<(), SandboxError> {
         let (program, args) = K::command(&self.start, &self.data, self.port);
         let mut process = ServerProcess::spawn(&Spawn {
             name: &self.start.name,
@@ -239,7 +245,7 @@ impl<K: Kind> Server<K> {
         })?;
         process.wait_listening(self.port, START_LIMIT).await?;
         self.wait_answering(&mut process).await?;
-        self.process = Some(process);
+        *self.process() = Some(process);
         Ok(())
     }
 

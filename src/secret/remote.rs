@@ -154,6 +154,17 @@ pub async fn fresh(text: &str) -> Result<Secret, SecretError> {
     resolve(text)
 }
 
+/// Reads where a server of RDS is, whether or not writes wait.
+pub async fn reread_of_rds(system: &str) -> Result<(), SecretError> {
+    let Some(source) = held().source.clone() else { return Ok(()) };
+    let wanted = format!("{RDS}:{system}#host");
+    let wanted = [wanted.as_str()];
+    match tokio::time::timeout(LIMIT, read(&*source, &wanted)).await {
+        Ok(done) => done,
+        Err(_) => Err(late(&wanted, LIMIT)),
+    }
+}
+
 fn late(wanted: &[&str], limit: Duration) -> SecretError {
     SecretError::Source {
         reference: wanted.join(", "),

@@ -27,7 +27,7 @@ pub(super) const fn kind(spec: &Rds) -> Kind {
 
 /// What the runbook calls the server.
 pub(super) fn called(spec: &Rds) -> &str {
-    spec.cluster.as_deref().or(spec.instance.as_deref()).unwrap_or_default()
+    spec.cluster.as_deref().or(spec.instance.as_deref()).or(spec.blue_green.as_deref()).unwrap_or_default()
 }
 
 /// The `rds` system of a plan.

@@ -214,7 +214,7 @@ fn names_in(system: &mut System) -> Vec<&mut String> {
 }
 
 fn rds(name: &str, mut spec: Rds) -> Result<Rds> {
-    for text in spec.instance.iter_mut().chain(&mut spec.cluster) {
+    for text in spec.instance.iter_mut().chain(&mut spec.cluster).chain(&mut spec.blue_green) {
         *text = plain(name, text)?;
     }
     Ok(spec)

@@ -6,7 +6,7 @@ use super::words;
 use crate::executor::decide::accepts;
 use crate::executor::state::{RunState, Side, StepState};
 use crate::journal::{Act, Move, Outcome, Word};
-use crate::runbook::model::{Step, UndoProgram, UndoSql};
+use crate::runbook::model::{Means, Step, UndoProgram, UndoSql};
 use crate::systems::pair::Heading;
 
 /// What a rollback would mean now.
@@ -61,9 +61,13 @@ fn open(state: &RunState, estimates: &Estimates) -> WayBack {
     let kept = kept(state);
     let also = if kept.is_empty() { String::new() } else { format!("; {} stays as it is", kept.join(", ")) };
     let words = if state.writer == Side::Target {
+        let rebooted = state.plan.pair.as_ref().is_some_and(|pair| pair.through == Means::BlueGreen)
+            && state.unproved == Some(Heading::Forth);
+        let first =
+            if rebooted { "the old server is rebooted and follows first, while writes go on; then " } else { "" };
         let wait = estimates.wait(Heading::Back).map(|wait| format!(" about {}", words::span(wait)));
         format!(
-            "writes wait{} once more and go to the source again{}; no acknowledged write is lost{also}",
+            "{first}writes wait{} once more and go to the source again{}; no acknowledged write is lost{also}",
             wait.unwrap_or_default(),
             within(millis)
         )

@@ -179,6 +179,7 @@ fn shipped() -> [(&'static str, Option<&'static str>); 13] {
         ("rehearsal-aws.yaml", None),
         ("rehearsal-replica.yaml", None),
         ("rds-replica-promotion.yaml", None),
+        ("rds-blue-green.yaml", None),
         ("aurora.yaml", None),
         ("mysql-droplet-to-rds.yaml", None),
         ("postgres-droplet-to-ecs.yaml", None),
@@ -187,6 +188,21 @@ fn shipped() -> [(&'static str, Option<&'static str>); 13] {
         ("rds-provision.yaml", None),
         ("postgres-droplet-to-rds.yaml", Some("staging")),
     ]
+}
+
+#[test]
+fn a_deployment_is_switched_over_between_databases_that_name_their_instances() {
+    let text = std::fs::read_to_string(root().join("runbooks/rds-blue-green.yaml")).unwrap();
+    for (from, to, code) in [
+        ("rds: { instance: orders }", "rds: { cluster: orders }", "wrong-system"),
+        ("blue-green: orders-upgrade", "instance: orders-green", "wrong-system"),
+        ("switchover-timeout: 5m", "switchover-timeout: 5s", "bad-value"),
+        ("through: blue-green, ", "", "unused-timeout"),
+        ("{ blue-green: orders-upgrade }", "{ blue-green: orders-upgrade, instance: a }", "no-server"),
+    ] {
+        let found = load_str("blue-green.yaml", &text.replace(from, to), None).unwrap_err();
+        assert!(found.0.iter().any(|found| found.code == code), "after {from:?} became {to:?}: {found}");
+    }
 }
 
 #[test]

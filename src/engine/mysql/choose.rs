@@ -49,6 +49,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         schemas,
         routes: indexmap::IndexMap::new(),
         servers: indexmap::IndexMap::new(),
+        blue_green: None,
         mysql: Some(mysql),
         dms: None,
     })

@@ -19,6 +19,7 @@ pub(in crate::engine) async fn choose(plan: &Plan, replicate: &Replicate) -> Res
     Ok(Choices {
         routes: indexmap::IndexMap::new(),
         servers: indexmap::IndexMap::new(),
+        blue_green: None,
         source: look(&source, wanted).await?,
         target: look(&target, wanted).await?,
         tables: catalog::tables(&source, &schemas).await?,

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::postgres::arm as between;
 use super::super::postgres::carried;
 use super::super::postgres::freeze::{fencing, points};
+use super::old_blue;
 use super::promotion::Promotion;
 use super::replicate::{is_standby, prove, try_way_back};
 use crate::engine::Outcome;
@@ -23,6 +24,9 @@ pub(super) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
     let (source, target) = tokio::try_join!(cx.rig.postgres(&pair.source), cx.rig.postgres(&pair.target))?;
     between::same_servers(cx, &source, &target).await?;
     if way == Heading::Back {
+        if matches!(Promotion::of(&cx.plan), Promotion::BlueGreen(_)) {
+            old_blue::lay_way_back(cx).await?;
+        }
         // Only the stream back is there, and only it is needed.
         carried::schema(cx).await?;
         carried::tables(cx, Heading::Back).await?;

@@ -80,12 +80,24 @@ pub(super) fn drain(plan: &Plan) -> Lines {
 
 pub(super) fn promote(plan: &Plan, step: &Promote) -> Lines {
     let Some(pair) = &plan.pair else { return Vec::new() };
-    let mut lines = vec![Promotion::of(plan).describe(plan, &pair.target)];
-    if step.keep_way_back {
-        lines.push((pair.target.clone(), stream::create_slot(Heading::Back)));
-        lines.push((pair.source.clone(), stream::subscribe_to_slot(Heading::Back, CONNECTION, true)));
+    let promotion = Promotion::of(plan);
+    let mut lines = vec![promotion.describe(plan, &pair.target)];
+    let follow = (pair.source.clone(), stream::subscribe_to_slot(Heading::Back, CONNECTION, true));
+    let open = Postgres.describe_promote(plan, Heading::Forth, step);
+    match promotion {
+        _ if !step.keep_way_back => lines.extend(open),
+        Promotion::BlueGreen(_) => {
+            lines.push((pair.target.clone(), stream::create_slot(Heading::Back)));
+            lines.extend(open);
+            let later = "-- behind the switch, when no write waits: RebootDBInstance of the old one, then";
+            lines.push((pair.source.clone(), format!("{later} {}", follow.1)));
+        }
+        _ => {
+            lines.push((pair.target.clone(), stream::create_slot(Heading::Back)));
+            lines.push(follow);
+            lines.extend(open);
+        }
     }
-    lines.extend(Postgres.describe_promote(plan, Heading::Forth, step));
     lines
 }
 

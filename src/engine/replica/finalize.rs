@@ -1,6 +1,7 @@
 //! The stream back and everything of ours is dropped. Both servers have both publications, since one was a copy of the
 //! other.
 
+use super::promotion::Promotion;
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
 use crate::plan::Plan;
@@ -13,6 +14,9 @@ pub(super) fn describe(plan: &Plan) -> Lines {
     for side in [&pair.source, &pair.target] {
         lines.push((side.clone(), drop_publications()));
         lines.push((side.clone(), setup::TEARDOWN.to_owned()));
+    }
+    if let Promotion::BlueGreen(deployment) = Promotion::of(plan) {
+        lines.extend(deployment.deletion());
     }
     lines
 }
@@ -27,7 +31,11 @@ pub(super) async fn finalize(cx: &Context) -> Outcome<()> {
     let (source, target) = tokio::try_join!(cx.rig.postgres(&pair.source), cx.rig.postgres(&pair.target))?;
     stream::drop_subscription(&source, Heading::Back).await?;
     sweep(&source).await?;
-    sweep(&target).await
+    sweep(&target).await?;
+    if let Promotion::BlueGreen(deployment) = Promotion::of(&cx.plan) {
+        deployment.delete_record(cx).await?;
+    }
+    Ok(())
 }
 
 /// Drops our publications, slots and schema; repeatable.

@@ -11,11 +11,15 @@
 //! its points are set.
 
 mod arm;
+mod asking;
+mod blue_green;
 mod choose;
+mod deployment;
 mod describe;
 mod drain;
 mod finalize;
 mod lag;
+mod old_blue;
 mod preflight;
 mod promote;
 mod promotion;
@@ -134,6 +138,7 @@ impl Engine for Replica {
         match Promotion::of(plan) {
             Promotion::Server => Vec::new(),
             Promotion::Rds(name) => rds::permissions(plan, &name),
+            Promotion::BlueGreen(deployment) => deployment.permissions(plan),
         }
     }
 
@@ -159,6 +164,14 @@ impl Engine for Replica {
         Postgres.sessions_left(cx, leaving).await
     }
 
+    async fn settle(&self, cx: &Context, way: Heading) -> Outcome<Option<String>> {
+        let laid_now = way == Heading::Forth && cx.plan.keeps_way_back();
+        match Promotion::of(&cx.plan) {
+            Promotion::BlueGreen(_) if laid_now => old_blue::lay_way_back(cx).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
     fn describe_finalize(&self, plan: &Plan) -> Lines {
         finalize::describe(plan)
     }
@@ -168,6 +181,10 @@ impl Engine for Replica {
     }
 
     async fn verify(&self, cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {
+        // Whoever let the run go on without a proof (a person, or `resume` behind the guard) has not laid it.
+        if writer == Heading::Back && matches!(Promotion::of(&cx.plan), Promotion::BlueGreen(_)) {
+            old_blue::lay_way_back(cx).await?;
+        }
         Postgres.verify(cx, of, writer, step).await
     }
 

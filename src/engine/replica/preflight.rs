@@ -1,6 +1,7 @@
 //! What the preflight of a physical replica looks at: what is asked of two servers, as far as it is no question here,
 //! and how the replica stands.
 
+use super::deployment;
 use super::promotion::Promotion;
 use crate::engine::postgres::preflight::{pooler_facts, wanted};
 use crate::plan::Plan;
@@ -19,5 +20,11 @@ pub(super) async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<
     let poolers = pooler_facts(plan).await?;
     let input = preflight::gather(&source, &target, wanted, poolers, accept.to_vec()).await?;
     let facts = replica::Facts::read(&target).await?;
-    Ok(replica::judge(&input, &facts, Promotion::of(plan).by_server()))
+    let promotion = Promotion::of(plan);
+    let mut findings = replica::judge(&input, &facts, promotion.by_server());
+    if let Promotion::BlueGreen(deployment) = promotion {
+        findings.extend(deployment::findings(plan, &deployment).await?);
+        findings.sort_by_key(|finding| finding.level);
+    }
+    Ok(findings)
 }

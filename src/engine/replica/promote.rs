@@ -19,20 +19,26 @@ const END_MS: u64 = 5_000;
 
 pub(super) async fn make_primary(cx: &Context, state: &RunState, of: &Move, step: &Promote) -> Outcome<()> {
     let pair = cx.pair()?;
-    Promotion::of(&cx.plan).carry_out(cx, state, of, step.timeout.unwrap_or(PATIENCE)).await?;
+    let promotion = Promotion::of(&cx.plan);
+    promotion.carry_out(cx, state, of, step.timeout.unwrap_or(PATIENCE)).await?;
     let target = cx.rig.postgres(&pair.target).await?;
     // Our session may be from before, when it could not be written there.
     setup::raise_epoch(&target, &cx.run, cx.epoch).await?;
     if !step.keep_way_back {
         return Ok(());
     }
+    let open = known_open(cx, state, &pair.target)?;
+    let fencing = fencing(cx, &pair.target, &open)?;
+    if matches!(promotion, Promotion::BlueGreen(_)) {
+        // The source allows only reads now: its side of the way back comes behind the switch.
+        return slot_of_way_back(cx, of, &target, &fencing).await;
+    }
     let source = cx.rig.postgres(&pair.source).await?;
     if stream::subscription(&source, Heading::Back).await?.is_some() {
         return Ok(());
     }
-    let open = known_open(cx, state, &pair.target)?;
-    nobody_writes(&target, &fencing(cx, &pair.target, &open)?).await?;
-    lay_way_back(cx, of, &source, &target).await
+    slot_of_way_back(cx, of, &target, &fencing).await?;
+    lay_way_back(cx, &source).await
 }
 
 /// Whoever read there before the fence was replayed could write since the promotion, and before the slot is there.
@@ -42,13 +48,22 @@ async fn nobody_writes(target: &Session, fencing: &Fencing<'_>) -> Outcome<()> {
     Ok(())
 }
 
-async fn lay_way_back(cx: &Context, of: &Move, source: &Session, target: &Session) -> Outcome<()> {
-    cx.still_mine()?;
-    target.batch("make the slot of the way back", &stream::create_slot(Heading::Back)).await?;
-    match slots::mark(cx, of, Heading::Back).await {
-        Ok(()) | Err(StepError::Journal(JournalError::Store { .. })) => {}
-        Err(error) => return Err(error),
+/// What is written from here on goes through it. When it is there already, the side may be open.
+async fn slot_of_way_back(cx: &Context, of: &Move, target: &Session, fencing: &Fencing<'_>) -> Outcome<()> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)";
+    if !target.value::<bool>("look for the slot of the way back", sql, &[&Heading::Back.stream()]).await? {
+        nobody_writes(target, fencing).await?;
+        cx.still_mine()?;
+        target.batch("make the slot of the way back", &stream::create_slot(Heading::Back)).await?;
     }
+    match slots::mark(cx, of, Heading::Back).await {
+        Err(StepError::Journal(JournalError::Store { .. })) => Ok(()),
+        other => other,
+    }
+}
+
+async fn lay_way_back(cx: &Context, source: &Session) -> Outcome<()> {
+    cx.still_mine()?;
     let held = setup::hold_epoch(&cx.run, cx.epoch);
     let sql = format!("BEGIN; {held} {}; COMMIT;", subscription(cx, true)?.expose());
     if let Err(error) = source.batch("make the subscription of the way back", &sql).await {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::blue_green::BlueGreen;
 use super::rds;
 use crate::clock;
 use crate::engine::Outcome;
@@ -13,7 +14,7 @@ use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, JournalError, Move};
 use crate::plan::Plan;
-use crate::runbook::model::{Name, System};
+use crate::runbook::model::{Means, Name, System};
 use crate::runbook::units::Span;
 use crate::steps::StepError;
 use crate::systems::postgres::standby;
@@ -22,7 +23,7 @@ use crate::systems::{Certainty, DriverError};
 /// How long a promotion may take, where the runbook does not say.
 pub(super) const PATIENCE: Span = Span::secs(30 * 60);
 /// When it was asked for, in the notes of `promote`.
-const ASKED: &str = "promotion_asked";
+pub(super) const ASKED: &str = "promotion_asked";
 
 /// Who promotes.
 pub(super) enum Promotion {
@@ -30,6 +31,8 @@ pub(super) enum Promotion {
     Server,
     /// RDS is, for this system.
     Rds(Name),
+    /// RDS is, as a part of a switchover.
+    BlueGreen(BlueGreen),
 }
 
 /// What a look at the replica says.
@@ -46,7 +49,11 @@ impl Promotion {
     pub(super) fn of(plan: &Plan) -> Self {
         let target = plan.pair.as_ref().and_then(|pair| plan.systems.get(&pair.target));
         match target {
-            Some(System::Postgres(spec)) => spec.rds.clone().map_or(Self::Server, Self::Rds),
+            Some(System::Postgres(spec)) => match (&spec.rds, plan.pair.as_ref().map(|pair| pair.through)) {
+                (Some(rds), Some(Means::BlueGreen)) => Self::BlueGreen(BlueGreen::of(plan, rds.clone())),
+                (Some(rds), _) => Self::Rds(rds.clone()),
+                (None, _) => Self::Server,
+            },
             _ => Self::Server,
         }
     }
@@ -61,6 +68,7 @@ impl Promotion {
         match self {
             Self::Server => (target.to_owned(), standby::PROMOTE.to_owned()),
             Self::Rds(name) => (name.clone(), rds::call(plan, name)),
+            Self::BlueGreen(deployment) => (deployment.rds.clone(), deployment.call()),
         }
     }
 
@@ -69,6 +77,7 @@ impl Promotion {
         match self {
             Self::Server => "a second as a rule",
             Self::Rds(_) => "minutes as a rule, with a reboot",
+            Self::BlueGreen(_) => "less than a minute as a rule, with names that change",
         }
     }
 
@@ -76,7 +85,7 @@ impl Promotion {
     const fn pause(&self) -> Duration {
         match self {
             Self::Server => Duration::from_millis(20),
-            Self::Rds(_) => Duration::from_secs(3),
+            Self::Rds(_) | Self::BlueGreen(_) => Duration::from_secs(3),
         }
     }
 
@@ -85,14 +94,18 @@ impl Promotion {
     const fn settles(&self) -> Duration {
         match self {
             Self::Server => Duration::from_secs(1),
-            Self::Rds(_) => Duration::from_secs(30),
+            Self::Rds(_) | Self::BlueGreen(_) => Duration::from_secs(30),
         }
     }
 
     /// Refuses when the replica could not be promoted.
     pub(super) async fn may(&self, cx: &Context) -> Outcome<()> {
         let pair = cx.pair()?;
-        let Self::Server = self else { return rds::may(cx, self.system()).await };
+        match self {
+            Self::Server => {}
+            Self::Rds(name) => return rds::may(cx, name).await,
+            Self::BlueGreen(deployment) => return deployment.may(cx).await,
+        }
         let sql = "SELECT has_function_privilege('pg_promote(boolean, integer)', 'EXECUTE')";
         let session = cx.rig.postgres(&pair.target).await?;
         if session.value("see whether we may promote it", sql, &[]).await? {
@@ -104,22 +117,22 @@ impl Promotion {
         Err(StepError::told(FailureKind::Refused, message, Some(hint)))
     }
 
-    fn system(&self) -> &str {
-        match self {
-            Self::Server => "",
-            Self::Rds(name) => name,
-        }
-    }
-
     /// Remembers which server it is that is promoted: its identifier may be given to another one.
     pub(super) async fn remember(&self, cx: &Context, of: &Move) -> Outcome<()> {
-        let Self::Rds(name) = self else { return Ok(()) };
+        let name = match self {
+            Self::Server => return Ok(()),
+            Self::Rds(name) => name,
+            Self::BlueGreen(deployment) => return deployment.remember(cx, of).await,
+        };
         let resource = rds::resource(cx, name).await?;
         cx.note(of, json!({ (rds::RESOURCE): resource }), Durability::Ordered)
     }
 
     /// Promotes the replica, if it was not yet, and waits until it takes writes.
     pub(super) async fn carry_out(&self, cx: &Context, state: &RunState, of: &Move, limit: Span) -> Outcome<()> {
+        if let Self::BlueGreen(deployment) = self {
+            return deployment.carry_out(cx, state, of, limit).await;
+        }
         let target = &cx.pair()?.target;
         let began = clock::monotonic();
         let mut asked: Option<Timestamp> = remembered(state, "promote", ASKED);
@@ -171,6 +184,7 @@ impl Promotion {
         let sent = match self {
             Self::Server => cx.rig.postgres(target).await?.batch("promote it", standby::PROMOTE).await.map(drop),
             Self::Rds(name) => rds::promote(cx, state, name).await,
+            Self::BlueGreen(_) => return Err(StepError::broken("a deployment is switched over by itself")),
         };
         match sent {
             Ok(()) => Ok(Some(now)),
@@ -191,7 +205,7 @@ async fn in_recovery(cx: &Context, target: &str) -> Result<bool, DriverError> {
 
 /// The intent, with its time; or that nothing came of it. Where the journal can't be written any more, the commit entry
 /// stands for it.
-fn intend(cx: &Context, of: &Move, at: Option<Timestamp>) -> Outcome<()> {
+pub(super) fn intend(cx: &Context, of: &Move, at: Option<Timestamp>) -> Outcome<()> {
     match cx.note(of, json!({ (ASKED): at }), Durability::Synced) {
         Err(StepError::Journal(JournalError::Store { .. })) => Ok(()),
         other => other,

@@ -41,9 +41,17 @@ pub(super) async fn undo(cx: &Context, step: &Replicate) -> Outcome {
         format!("{} is still a replica of {}", step.to, step.from)
     } else {
         sweep(&target).await?;
+        let again = match cx.plan.choices.blue_green.as_ref() {
+            Some(found) => format!(
+                "RDS has renamed both, and its deployment {} is over: who dials by the name reaches the fenced one. Make a \
+                 new deployment before the next run",
+                found.name
+            ),
+            None => format!("Make a new replica of {} before the next run", step.from),
+        };
         format!(
             "{to} was promoted: it is a server of its own, stays fenced, and does not follow {from} any more. Delete it when \
-             nobody needs it, and make a new replica of {from} before the next run",
+             nobody needs it. {again}",
             to = step.to,
             from = step.from
         )

@@ -124,6 +124,7 @@ impl Drive {
         let plan = Arc::clone(&self.state.plan);
         let step = &plan.steps[position];
         let of = Move { step: step.id.clone(), act, way };
+        self.names_of_now().await.map_err(|error| error.to_string())?;
         let done = self.hands.act(&self.cx, &self.state, &step.step, &of).await;
         done.map(drop).map_err(|error| error.into_failure().message)
     }

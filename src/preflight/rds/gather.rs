@@ -4,7 +4,7 @@ use super::facts::{Facts, Part};
 use crate::clock;
 use crate::plan::Plan;
 use crate::preflight::aws::at_least;
-use crate::runbook::model::{Gate, Means, Rds, Step, System, Tls};
+use crate::runbook::model::{Gate, Rds, Step, System, Tls};
 use crate::systems::aws::rds::{self, Kind};
 use crate::systems::aws::{Access, Aws};
 use crate::systems::pair::Side;
@@ -39,6 +39,9 @@ async fn servers(aws: &Aws, spec: &Rds, facts: &mut Facts) -> Result<()> {
         let cluster = rds::cluster(aws, identifier).await?;
         instance = cluster.writer().map(str::to_owned);
         facts.cluster = Some(cluster);
+    }
+    if let Some(name) = &spec.blue_green {
+        facts.instance = Some(rds::blue_green::green(aws, name).await?);
     }
     if let Some(identifier) = instance {
         facts.instance = Some(rds::instance(aws, &identifier).await?);
@@ -92,7 +95,7 @@ fn part(plan: &Plan, name: &str, source_bytes: Option<i64>) -> Part {
 }
 
 fn is_physical(step: &Step) -> bool {
-    matches!(step, Step::Replicate(replicate) if replicate.through == Means::ReadReplica)
+    matches!(step, Step::Replicate(replicate) if replicate.through.is_physical())
 }
 
 /// The time windows that steps up to the window wait for.

@@ -60,13 +60,15 @@ fn of_one_kind(check: &mut Check<'_>, path: &str, from: &str, to: &str) {
     }
 }
 
-/// Exactly one of an instance and a cluster.
+/// Exactly one of an instance, a cluster and a Blue/Green deployment.
 fn rds(check: &mut Check<'_>, path: &str, system: &Rds) {
-    if system.instance.is_some() != system.cluster.is_some() || check.is_poisoned_below(path) {
+    let said = [&system.instance, &system.cluster, &system.blue_green].into_iter().flatten().count();
+    if said == 1 || check.is_poisoned_below(path) {
         return;
     }
-    let message = "either `instance` or `cluster` says which server of RDS it is";
-    check.error(&format!("{path}#"), "no-server", message, "write `instance: IDENTIFIER`, or `cluster: IDENTIFIER`");
+    let message = "either `instance`, `cluster` or `blue-green` says which server of RDS it is";
+    let remedy = "write `instance: IDENTIFIER`, `cluster: IDENTIFIER`, or `blue-green: NAME` of a deployment";
+    check.error(&format!("{path}#"), "no-server", message, remedy);
 }
 
 fn addresses(check: &mut Check<'_>, path: &str, ends: [&Option<String>; 2]) {

@@ -130,6 +130,46 @@ fn means(check: &mut Check<'_>, path: &str, step: &Replicate) {
         let remedy = "leave `through` out: a binlog replica follows natively";
         check.error(&format!("{path}/through"), "wrong-means", message, remedy);
     }
+    blue_green(check, path, step);
+}
+
+/// A Blue/Green deployment is of RDS for PostgreSQL, and both databases say which instances they are.
+fn blue_green(check: &mut Check<'_>, path: &str, step: &Replicate) {
+    let through = step.through == Means::BlueGreen;
+    if let Some(limit) = &step.switchover_timeout {
+        let path = format!("{path}/switchover-timeout");
+        if !through {
+            check.error(&path, "unused-timeout", "nothing is switched over", "add `through: blue-green`, or remove it");
+        } else if !(30..=3600).contains(&limit.0.as_secs()) {
+            check.error(&path, "bad-value", "RDS takes 30 seconds to an hour", "write such as `5m`");
+        }
+    }
+    if !through {
+        return;
+    }
+    let runbook = check.runbook;
+    for (key, name, wanted) in [("from", &step.from, "instance"), ("to", &step.to, "blue-green")] {
+        let Some(database) = runbook.systems.get(name) else { continue };
+        if database.kind() != "postgres" {
+            let message = format!("`{name}` is a {}: only RDS for PostgreSQL is switched over", database.kind());
+            check.error(&format!("{path}/{key}"), "wrong-system", &message, "leave out `through`");
+            continue;
+        }
+        let named = database.naming().and_then(|naming| runbook.systems.get(naming.rds));
+        let fits = match named {
+            Some(System::Rds(spec)) if key == "from" => spec.instance.is_some(),
+            Some(System::Rds(spec)) => spec.blue_green.is_some(),
+            _ => false,
+        };
+        if !fits {
+            let message = format!(
+                "`{name}` does not say which {} of RDS it is",
+                if key == "from" { "instance" } else { "deployment" }
+            );
+            let remedy = format!("name an `rds` system with `{wanted}:` in it, instead of a `url`");
+            check.error(&format!("{path}/{key}"), "wrong-system", &message, remedy);
+        }
+    }
 }
 
 /// Each kind of database has fences of its own.

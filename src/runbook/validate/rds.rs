@@ -20,7 +20,7 @@ pub(super) fn values(check: &mut Check<'_>) {
 
 fn create(check: &mut Check<'_>, path: &str, step: &CreateInstance) {
     if matches!(check.runbook.systems.get(&step.of), Some(System::Rds(spec)) if spec.instance.is_none()) {
-        let message = format!("`{}` is a cluster, and the step makes an instance", step.of);
+        let message = format!("`{}` is no instance, and the step makes one", step.of);
         check.error(&format!("{path}/of"), "no-instance", &message, "name the `rds` system of an `instance`");
     }
     let password = step.password.as_deref().unwrap_or("${");

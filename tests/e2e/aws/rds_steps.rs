@@ -355,7 +355,7 @@ impl Local for Real {
     }
 
     async fn set(&self, values: BTreeMap<String, String>, restarted: bool) {
-        let mut server = self.1.lock().await;
+        let server = self.1.lock().await;
         let db = server.connect(Role::Superuser).await.unwrap();
         for (name, value) in values.iter().filter(|(name, _)| !name.starts_with("rds.")) {
             db.batch_execute(&format!("ALTER SYSTEM SET {name} = '{value}'")).await.unwrap();

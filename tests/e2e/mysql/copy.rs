@@ -191,7 +191,7 @@ async fn outline(pair: &Sandbox<Mysql>) -> Vec<String> {
 /// A target that something supervises: cloned, followed, taken back.
 #[tokio::test(flavor = "multi_thread")]
 async fn mysql_a_target_is_cloned_under_load_and_given_back() {
-    let mut pair = pair::<Mysql>(&[], &[]).await;
+    let pair = pair::<Mysql>(&[], &[]).await;
     with_plugin(&pair).await;
     make_rows(&pair, 100_000).await;
     pair.target.stop().await;
@@ -228,7 +228,7 @@ async fn mysql_a_target_is_cloned_under_load_and_given_back() {
 /// starts it.
 #[tokio::test(flavor = "multi_thread")]
 async fn mysql_a_clone_goes_on_when_the_executor_is_killed() {
-    let mut pair = pair::<Mysql>(&[], &[]).await;
+    let pair = pair::<Mysql>(&[], &[]).await;
     with_plugin(&pair).await;
     make_rows(&pair, 200_000).await;
     let mut run = program(&pair, ", copy: clone", &["run", "--confirm", "copying"]).spawn().unwrap();

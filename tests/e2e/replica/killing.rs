@@ -12,7 +12,7 @@ use crate::cutover::support::{KILLED, Load, Staged, ended};
 
 /// Kills a run at each of these entries, and recovers: by resuming and going back, or by going back at once.
 async fn kill_at(first: u64, step: usize, up_to: u64) {
-    let mut stage = Stage::with(Postgres::hurried()).await;
+    let stage = Stage::with(Postgres::hurried()).await;
     for (n, seq) in (first..=up_to).step_by(step).enumerate() {
         let load = stage.scene.load(RATE);
         load.flows().await;

@@ -1,6 +1,7 @@
 //! Promotion of a physical replica: a real streaming standby, promoted under load, and back along a logical stream that
 //! begins at exactly that point.
 
+mod blue_green;
 mod killing;
 mod rds;
 mod support;
@@ -18,7 +19,7 @@ const RATE: f64 = 500.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn there_and_back_and_there_for_good() {
-    let mut stage = Stage::new().await;
+    let stage = Stage::new().await;
     let load = stage.scene.load(RATE);
     load.flows().await;
     stage.scene.run(0).await;

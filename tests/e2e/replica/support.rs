@@ -41,7 +41,7 @@ impl Stage {
     }
 
     /// Makes a new replica of the source in the place of one that was promoted.
-    pub async fn replica_again(&mut self) {
+    pub async fn replica_again(&self) {
         self.scene.sandbox.target.make_again().await.unwrap();
     }
 

@@ -46,6 +46,7 @@ pub fn plan_as_written(file: &str, text: &str) -> Plan {
     let choices = Choices {
         routes: indexmap::IndexMap::new(),
         servers: indexmap::IndexMap::new(),
+        blue_green: None,
         source: side(150_013, "7000000000000000001"),
         target: side(180_001, "7000000000000000002"),
         tables: vec![public("orders"), public("customers")],

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::blue_green::green;
 use super::{Kind, NO_CLUSTER, NO_INSTANCE, Server, by_resource, cluster, instance};
 use crate::runbook::model::Rds;
 use crate::systems::address::Address;
@@ -29,10 +30,15 @@ const CLOSED: [&str; 12] = [
 /// `host`, `port`, of a cluster `reader`, and `resource`, the id that stays. `planned` is the id of the server that the
 /// plan was made for: it is followed when it is called otherwise now, and another one under its name is refused.
 pub async fn endpoint(aws: &Aws, spec: &Rds, planned: Option<&str>) -> Result<Value> {
-    let (kind, named) = match (&spec.cluster, &spec.instance) {
-        (Some(identifier), _) => (Kind::Cluster, look(aws, Kind::Cluster, identifier).await),
-        (None, Some(identifier)) => (Kind::Instance, look(aws, Kind::Instance, identifier).await),
-        (None, None) => return Err(refused(aws, "it names neither an instance nor a cluster", "name one")),
+    let (kind, named) = match (&spec.cluster, &spec.instance, &spec.blue_green) {
+        (Some(identifier), ..) => (Kind::Cluster, look(aws, Kind::Cluster, identifier).await),
+        (None, Some(identifier), _) => (Kind::Instance, look(aws, Kind::Instance, identifier).await),
+        // It gets the name of the blue one, and the deployment may be gone: the planned one is followed by its id alone.
+        (None, None, Some(_)) if planned.is_some() => {
+            (Kind::Instance, renamed(aws, Kind::Instance, planned.unwrap_or_default(), None).await)
+        }
+        (None, None, Some(name)) => (Kind::Instance, green(aws, name).await.map(|found| (found.server, None))),
+        (None, None, None) => return Err(refused(aws, "it names neither an instance nor a cluster", "name one")),
     };
     let (server, reader) = match (named, planned) {
         (Ok(found), None) => found,

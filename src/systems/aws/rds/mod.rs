@@ -4,6 +4,7 @@
 //! An identifier can be renamed and given to another server; the resource id (`DbiResourceId`, `DbClusterResourceId`)
 //! stays with the server for as long as it lives.
 
+pub mod blue_green;
 mod change;
 mod create;
 mod endpoint;

@@ -12,6 +12,9 @@ pub async fn look(aws: &Aws, spec: &Rds) -> Result<Server> {
     if let Some(identifier) = &spec.cluster {
         return Ok(cluster(aws, identifier).await?.server);
     }
+    if let Some(name) = &spec.blue_green {
+        return Ok(super::blue_green::green(aws, name).await?.server);
+    }
     let Some(identifier) = &spec.instance else {
         let reason = "it names neither an instance nor a cluster";
         return Err(DriverError::new(aws.system(), "look it up", reason, Certainty::NotSent));

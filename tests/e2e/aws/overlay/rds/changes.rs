@@ -71,6 +71,7 @@ impl State {
         let host = one.node.text("Endpoint/Address").replacen(&from, to, 1);
         let port = one.node.text("Endpoint/Port").to_owned();
         one.node.put(Node::of("Endpoint", vec![Node::leaf("Address", host), Node::leaf("Port", port)]));
+        one.local.iter().for_each(|local| local.renamed(to));
         for other in &mut self.instances {
             if other.node.text("ReadReplicaSourceDBInstanceIdentifier") == from {
                 other.node.set("ReadReplicaSourceDBInstanceIdentifier", to);

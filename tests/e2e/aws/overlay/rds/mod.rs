@@ -5,6 +5,7 @@
 //! Taken from the Amazon RDS API reference and the user guide; each rule names its page. Rests on it: what a test says of
 //! states, promotion, names, pending values, parameter groups, snapshots and events of RDS is our belief about AWS.
 
+mod blue_green;
 mod changes;
 mod events;
 mod form;
@@ -22,7 +23,7 @@ use std::{
 use async_trait::async_trait;
 
 pub use self::xml::Node;
-use self::{events::Event, form::Form, groups::Group, instance::Instance, snapshots::Snapshot};
+use self::{blue_green::Deployment, events::Event, form::Form, groups::Group, instance::Instance, snapshots::Snapshot};
 use crate::aws::proxy::{Asked, Overlay, Protocol, Reply, refusal};
 
 /// The real server that stands behind an instance. What AWS does with the instance is truly done to it.
@@ -33,6 +34,18 @@ pub trait Local: Send + Sync {
 
     /// PromoteReadReplica: it stops to follow, and takes writes from now on.
     async fn promoted(&self) {}
+
+    /// A switchover of a Blue/Green deployment begins: connections are dropped, and nobody gets in until it has a name again.
+    async fn shut(&self) {}
+
+    /// Waits until it has everything of the server that it follows.
+    async fn caught_up(&self) {}
+
+    /// The switchover leaves it behind: it allows only reads until it is rebooted.
+    async fn left_behind(&self) {}
+
+    /// It is called so from now on, and reached by that name.
+    fn renamed(&self, _to: &str) {}
 
     /// Settings that come into force; `restarted` when by a reboot.
     async fn set(&self, _values: BTreeMap<String, String>, _restarted: bool) {}
@@ -58,6 +71,9 @@ struct State {
     locals: BTreeMap<String, Arc<dyn Local>>,
     instances: Vec<Instance>,
     snapshots: Vec<Snapshot>,
+    deployments: Vec<Deployment>,
+    /// Why switchovers fail from now on, if they do.
+    guardrail: Option<String>,
     snapshots_fail: bool,
     groups: BTreeMap<String, Group>,
     events: Vec<Event>,
@@ -74,6 +90,8 @@ impl Default for Rds {
             locals: BTreeMap::new(),
             instances: Vec::new(),
             snapshots: Vec::new(),
+            deployments: Vec::new(),
+            guardrail: None,
             snapshots_fail: false,
             groups: BTreeMap::new(),
             events: Vec::new(),
@@ -100,6 +118,21 @@ impl Rds {
     /// Whether snapshots that are made from now on end as `failed`.
     pub fn snapshots_fail(&self, fail: bool) {
         self.lock().snapshots_fail = fail;
+    }
+
+    /// Why switchovers that begin from now on fail; `None`: they don't.
+    pub fn switchovers_fail(&self, why: Option<&str>) {
+        self.lock().guardrail = why.map(str::to_owned);
+    }
+
+    /// Of a deployment that was switched over, everything again as it was before, with another identifier.
+    pub fn deployment_again(&self, name: &str) {
+        self.lock().deployment_again(name);
+    }
+
+    /// How a deployment stands, without a look that would count.
+    pub fn deployment_status(&self, name: &str) -> String {
+        self.lock().deployment_status(name)
     }
 
     /// Identifier and status of each instance, without a look that would count.
@@ -142,6 +175,10 @@ impl Overlay for Rds {
             "DeleteDBInstance" => state.delete(form)?,
             "CreateDBInstanceReadReplica" => state.create_replica(form),
             "PromoteReadReplica" => state.promote(form),
+            "CreateBlueGreenDeployment" => state.create_deployment(form),
+            "DescribeBlueGreenDeployments" => state.describe_deployments(form),
+            "SwitchoverBlueGreenDeployment" => state.switch_over(form),
+            "DeleteBlueGreenDeployment" => state.delete_deployment(form),
             "CreateDBSnapshot" => state.create_snapshot(form),
             "DescribeDBSnapshots" => state.describe_snapshots(form),
             "DeleteDBSnapshot" => state.delete_snapshot(form),

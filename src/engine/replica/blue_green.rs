@@ -1,0 +1,230 @@
+//! A Blue/Green deployment of RDS, and its switchover by RDS. Between versions of one major, RDS for PostgreSQL replicates
+//! physically ("PostgreSQL replication methods for blue/green deployments" in the user guide), so that the green instance
+//! is a replica like any other, promoted by another call.
+//!
+//! What RDS does in a switchover is in the user guide, "Switching a blue/green deployment": it checks its guardrails, stops
+//! writes and drops connections on both sides, waits until the green one has everything, renames both (the green one gets
+//! the blue one's identifier and endpoint, the blue one `-old1`), and lets clients in. If that fails or lasts too long, all
+//! of it is taken back.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::asking::{Asking, Look};
+use super::promotion::{ASKED, intend};
+use crate::clock;
+use crate::endpoints::arn;
+use crate::engine::{Lines, Outcome};
+use crate::executor::context::{Context, remembered};
+use crate::executor::state::RunState;
+use crate::journal::{Durability, FailureKind, Move};
+use crate::plan::{Plan, references};
+use crate::runbook::model::{Name, Step, System};
+use crate::runbook::units::Span;
+use crate::steps::StepError;
+use crate::systems::aws::rds::blue_green::{self as driver, Standing};
+use crate::systems::aws::{Aws, Call, Permission, Service};
+use crate::systems::postgres::standby;
+use crate::systems::{Certainty, Result};
+
+/// What RDS takes when nothing is said.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_SwitchoverBlueGreenDeployment.html>
+const LIMIT: Span = Span::secs(300);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The timeline of the source at arming, in the notes of the window.
+const TIMELINE: &str = "timeline";
+
+/// The deployment that a plan switches over.
+#[derive(Clone)]
+pub(super) struct BlueGreen {
+    /// The `rds` system of the green instance.
+    pub rds: Name,
+    /// Its identifier.
+    pub id: String,
+    /// How long RDS may take for the switchover.
+    limit: Span,
+}
+
+impl BlueGreen {
+    pub fn of(plan: &Plan, rds: Name) -> Self {
+        let limit = plan.steps.iter().find_map(|step| match &step.step {
+            Step::Replicate(step) => step.switchover_timeout,
+            _ => None,
+        });
+        let id = plan.choices.blue_green.as_ref().map(|chosen| chosen.id.clone()).unwrap_or_default();
+        Self { rds, id, limit: limit.unwrap_or(LIMIT) }
+    }
+
+    /// The call, as the plan shows it.
+    pub fn call(&self) -> String {
+        let parameters =
+            json!({ "BlueGreenDeploymentIdentifier": self.id, "SwitchoverTimeout": self.limit.0.as_secs() });
+        Call::new(Service::Rds, "SwitchoverBlueGreenDeployment", parameters).to_string()
+    }
+
+    /// What `finalize` deletes: the record alone.
+    pub fn deletion(&self) -> Lines {
+        let parameters = json!({ "BlueGreenDeploymentIdentifier": self.id });
+        let call = Call::new(Service::Rds, "DeleteBlueGreenDeployment", parameters);
+        vec![(self.rds.clone(), call.to_string())]
+    }
+
+    /// What it asks of IAM; a switchover is made of other calls, which must be allowed too ("Actions, resources, and
+    /// condition keys for Amazon RDS" in the Service Authorization Reference).
+    pub fn permissions(&self, plan: &Plan) -> Vec<Permission> {
+        let Some(System::Rds(spec)) = plan.systems.get(&self.rds) else { return Vec::new() };
+        let on = |operation, resource: &str| Permission::on(Service::Rds, operation, arn("rds", &spec.aws, resource));
+        let deployment = format!("deployment:{}", if self.id.is_empty() { "*" } else { &self.id });
+        let reads = ["DescribeBlueGreenDeployments", "DescribeDBInstances"];
+        let mut all: Vec<_> =
+            reads.into_iter().map(|operation| Permission::anywhere(Service::Rds, operation)).collect();
+        all.push(on("SwitchoverBlueGreenDeployment", &deployment));
+        all.push(on("DeleteBlueGreenDeployment", &deployment));
+        all.extend(
+            ["ModifyDBInstance", "PromoteReadReplica", "RebootDBInstance"].map(|operation| on(operation, "db:*")),
+        );
+        all
+    }
+
+    async fn aws(&self, cx: &Context) -> Result<Aws> {
+        Ok(cx.rig.aws(&self.rds).await?.urgent())
+    }
+
+    /// Refuses when RDS would not switch it over now.
+    pub async fn may(&self, cx: &Context) -> Outcome<()> {
+        let refused = |message: String, hint: &str| Err(StepError::told(FailureKind::Refused, message, Some(hint)));
+        let Some(found) = driver::deployment(&self.aws(cx).await?, &self.id).await? else {
+            let message = format!("{}: the Blue/Green deployment {} is gone", self.rds, self.id);
+            return refused(message, "somebody has deleted it; make another, and a new plan");
+        };
+        // After one that failed, it may be tried again.
+        if !matches!(found.standing, Standing::Available | Standing::Failed) {
+            let message = format!("{}: the Blue/Green deployment {} is {}", self.rds, found.name, found.words);
+            return refused(message, "it must be AVAILABLE before writes stop");
+        }
+        let source = cx.rig.postgres(&cx.pair()?.source).await?;
+        let logical: i64 = source.value("look for logical replication", LOGICAL, &[]).await?;
+        if logical > 0 {
+            let message = format!("{} has {logical} logical slots or subscriptions", source.system());
+            return refused(message, "RDS switches over no publisher and no subscriber: drop them before");
+        }
+        Ok(())
+    }
+
+    /// Remembers which timeline the source writes: the green one writes another after the switchover, whatever name leads
+    /// where.
+    pub async fn remember(&self, cx: &Context, of: &Move) -> Outcome<()> {
+        let timeline = timeline(cx, &cx.pair()?.source).await?;
+        cx.note(of, json!({ (TIMELINE): timeline }), Durability::Ordered)
+    }
+
+    /// Has RDS switch over, if it has not yet, and waits until the green one takes writes.
+    pub async fn carry_out(&self, cx: &Context, state: &RunState, of: &Move, limit: Span) -> Outcome<()> {
+        let began = clock::monotonic();
+        let mut asking = Asking { at: remembered(state, "promote", ASKED), before: None, seen: false };
+        loop {
+            let words = match self.look(cx, state, &mut asking).await {
+                Look::Arrived => return Ok(()),
+                Look::Free(words) => {
+                    asking = self.ask(cx, of, words).await?;
+                    "asked for".to_owned()
+                }
+                Look::Refused(words) => {
+                    // Whoever says `retry` has it asked for again.
+                    intend(cx, of, None)?;
+                    return Err(not_switched(&self.rds, &words));
+                }
+                Look::Busy(words) => words,
+            };
+            if began.elapsed() > limit.0 {
+                let message = format!("{} was not switched over within {limit}: {words}", self.rds);
+                let hint = "see what its events say; when it is completed, `pointsman retry` goes on";
+                return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
+            }
+            cx.progress(&of.step, &format!("the switchover of {}: {words}", self.rds));
+            tokio::time::sleep(PAUSE.min(began.elapsed() / 4).max(PAUSE / 20)).await;
+        }
+    }
+
+    /// Deletes the record of a deployment that was switched over; both instances stay (user guide, "Deleting a blue/green
+    /// deployment").
+    pub async fn delete_record(&self, cx: &Context) -> Outcome<()> {
+        let aws = self.aws(cx).await?;
+        let found = driver::deployment(&aws, &self.id).await?;
+        if found.is_none_or(|found| found.standing != Standing::Completed) {
+            return Ok(());
+        }
+        cx.still_mine()?;
+        match driver::delete_deployment(&aws, &self.id, false).await {
+            Err(error) if error.certainty != Certainty::Unknown && !error.is_code(driver::NO_DEPLOYMENT) => {
+                Err(error.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn look(&self, cx: &Context, state: &RunState, asking: &mut Asking) -> Look {
+        let found = async { driver::deployment(&self.aws(cx).await?, &self.id).await }.await;
+        match found {
+            Err(error) => Look::Busy(format!("{}: {}", error.what, error.reason)),
+            Ok(Some(found)) if found.standing != Standing::Completed => asking.judge(&found),
+            // The record may have been deleted by somebody since.
+            Ok(record) => match self.arrived(cx, state).await {
+                Ok(Some(words)) if record.is_none() => Look::Refused(format!("its record is gone, and {words}")),
+                Ok(Some(words)) => Look::Busy(words),
+                Ok(None) => Look::Arrived,
+                Err(error) => Look::Busy(format!("RDS has switched it over; {}: {}", error.what, error.reason)),
+            },
+        }
+    }
+
+    /// Whether the target's name leads to the green one, and that takes writes; else what is the matter.
+    async fn arrived(&self, cx: &Context, state: &RunState) -> Result<Option<String>> {
+        let Some(pair) = &cx.plan.pair else { return Ok(None) };
+        references::reread(&cx.plan).await?;
+        cx.rig.part_from(&[&pair.source, &pair.target]).await;
+        let session = cx.rig.postgres(&pair.target).await?;
+        if standby::in_recovery(&session).await? {
+            return Ok(Some(format!("{} is in recovery still", pair.target)));
+        }
+        let before: Option<String> = remembered(state, "window", TIMELINE);
+        let now = timeline(cx, &pair.target).await?;
+        // The name may lead to the old server until it is looked up again.
+        Ok((before.is_none_or(|before| now <= before))
+            .then(|| format!("{} leads to the old server still", pair.target)))
+    }
+
+    /// Asks for it, once: the intent is journaled first, and what came of it is looked for.
+    async fn ask(&self, cx: &Context, of: &Move, before: String) -> Outcome<Asking> {
+        let now = clock::now();
+        intend(cx, of, Some(now))?;
+        cx.still_mine()?;
+        match driver::switch_over(&self.aws(cx).await?, &self.id, self.limit).await {
+            Err(error) if error.certainty != Certainty::Unknown => {
+                intend(cx, of, None)?;
+                Err(error.into())
+            }
+            _ => Ok(Asking { at: Some(now), before: Some(before), seen: false }),
+        }
+    }
+}
+
+/// Slots and subscriptions: RDS's guardrails refuse a blue instance that is a logical publisher or subscriber by somebody's
+/// own making (user guide, "Switching a blue/green deployment").
+pub(super) const LOGICAL: &str = "SELECT (SELECT count(*) FROM pg_replication_slots WHERE slot_type = 'logical') + \
+    (SELECT count(*) FROM pg_stat_subscription)";
+
+/// The timeline that a server writes.
+async fn timeline(cx: &Context, side: &str) -> Result<String> {
+    let sql = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
+    cx.rig.postgres(side).await?.value("read its timeline", sql, &[]).await
+}
+
+fn not_switched(rds: &str, words: &str) -> StepError {
+    let message = format!("RDS did not switch {rds} over, and took everything back: it is {words}");
+    let hint = "its events say why (`aws rds describe-events`); both sides are fenced and equal. Mend it, then `pointsman \
+                retry` has it asked for again";
+    StepError::told(FailureKind::Deadline, message, Some(hint))
+}

@@ -1,0 +1,61 @@
+//! The deployment as the plan and the preflight look at it.
+
+use super::blue_green::{BlueGreen, LOGICAL};
+use crate::plan::Plan;
+use crate::preflight::Finding;
+use crate::preflight::blue_green::{Facts, judge};
+use crate::runbook::model::{Replicate, System};
+use crate::secret::remote;
+use crate::systems::aws::Access;
+use crate::systems::aws::rds::{self, blue_green as driver};
+use crate::systems::postgres;
+use crate::systems::world::World;
+use crate::systems::{Certainty, DriverError, Result};
+
+/// What the preflight finds.
+pub(super) async fn findings(plan: &Plan, chosen: &BlueGreen) -> Result<Vec<Finding>> {
+    let Some(pair) = &plan.pair else { return Ok(Vec::new()) };
+    let world = World::new(plan.systems.clone());
+    let aws = world.aws(&chosen.rds, Access::ReadOnly).await?;
+    let blue = named(plan, &pair.source)?;
+    let source = world.postgres(&pair.source)?.connect(postgres::Access::ReadOnly).await?;
+    let facts = Facts {
+        system: chosen.rds.clone(),
+        source: pair.source.clone(),
+        deployment: driver::deployment(&aws, &chosen.id).await?,
+        blue: rds::look(&world.aws(blue, Access::ReadOnly).await?, &world.rds(blue)?).await?,
+        green: rds::look(&aws, &world.rds(&chosen.rds)?).await?,
+        logical: source.value("look for logical replication", LOGICAL, &[]).await?,
+    };
+    Ok(judge(&facts))
+}
+
+/// The deployment that a plan is made for.
+pub(super) async fn chosen(plan: &Plan, replicate: &Replicate) -> Result<crate::plan::BlueGreen> {
+    let world = World::new(plan.systems.clone());
+    let name = named(plan, &replicate.to)?;
+    let aws = world.aws(name, Access::ReadOnly).await?;
+    let refused = |reason: String, hint: &str| {
+        DriverError::new(name, "make the plan", reason, Certainty::Refused).with_hint(hint)
+    };
+    let wanted = world.rds(name)?.blue_green.unwrap_or_default();
+    let Some(found) = driver::deployment_named(&aws, &wanted).await? else {
+        return Err(refused(format!("there is no Blue/Green deployment {wanted}"), "make it first"));
+    };
+    let blue = named(plan, &replicate.from)?;
+    let known = remote::known_of_rds(blue, "identifier").unwrap_or_default();
+    if found.blue_identifier() != known {
+        let reason = format!("the blue instance of {wanted} is {}, and {blue} is {known}", found.blue_identifier());
+        return Err(refused(reason, "name the deployment of this very instance; one that was switched over is over"));
+    }
+    Ok(crate::plan::BlueGreen { id: found.id, name: found.name })
+}
+
+/// The `rds` system that a database names.
+fn named<'a>(plan: &'a Plan, database: &str) -> Result<&'a str> {
+    let naming = plan.systems.get(database).and_then(System::naming);
+    let reason = "it names no `rds` system";
+    naming
+        .map(|naming| naming.rds)
+        .ok_or_else(|| DriverError::new(database, "look its server up", reason, Certainty::NotSent))
+}

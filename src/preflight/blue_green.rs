@@ -1,0 +1,146 @@
+//! A Blue/Green deployment that a window switches over: what RDS's own guardrails ask, as far as one can look before, and
+//! whether it replicates physically.
+
+use super::{Check, Finding};
+use crate::systems::aws::rds::Server;
+use crate::systems::aws::rds::blue_green::{Deployment, Standing};
+
+/// What is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The `rds` system of the green instance.
+    pub system: String,
+    /// The database that is left.
+    pub source: String,
+    /// The deployment; absent when it is gone.
+    pub deployment: Option<Deployment>,
+    /// The blue instance.
+    pub blue: Server,
+    /// The green instance.
+    pub green: Server,
+    /// Logical slots and subscriptions of the blue one.
+    pub logical: i64,
+}
+
+/// What was found. Pure.
+#[must_use]
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    vec![status(facts), version(facts), logical(facts)]
+}
+
+fn status(facts: &Facts) -> Finding {
+    let check = Check {
+        id: "blue-green-status",
+        system: &facts.system,
+        why: "RDS switches over only a deployment that is available.",
+    };
+    let wait = vec!["aws rds describe-blue-green-deployments  # wait until it is AVAILABLE".to_owned()];
+    let Some(found) = &facts.deployment else {
+        return check.fail("the deployment is gone", "there is none with the plan's identifier.", wait);
+    };
+    let detail = format!("{} ({}) is {}.", found.name, found.id, found.words);
+    match found.standing {
+        Standing::Available => check.pass("the deployment is available", detail),
+        Standing::Failed => {
+            let mend =
+                vec!["-- mend what its events say (`aws rds describe-events`): the next one may fail as well".into()];
+            check.warn("an earlier switchover of it failed", detail, mend)
+        }
+        _ => check.fail("the deployment can't be switched over", detail, wait),
+    }
+}
+
+fn version(facts: &Facts) -> Finding {
+    let check = Check {
+        id: "blue-green-version",
+        system: &facts.system,
+        why: "Only between versions of one major does RDS for PostgreSQL replicate a deployment physically; to another major \
+              it replicates logically, without sequences, DDL and large objects, and refuses our way back.",
+    };
+    let (blue, green) = (&facts.blue, &facts.green);
+    let detail = format!(
+        "{} is {} {}, {} is {} {}.",
+        blue.identifier, blue.engine, blue.version, green.identifier, green.engine, green.version
+    );
+    let major = |server: &Server| server.version.split('.').next().map(str::to_owned);
+    if blue.engine != "postgres" || green.engine != "postgres" {
+        let mend = vec![
+            "-- leave out `through: blue-green`: the servers' own replication moves MySQL and MariaDB, too".into(),
+        ];
+        return check.fail("only RDS for PostgreSQL is switched over", detail, mend);
+    }
+    if major(blue) == major(green) {
+        return check.pass("it replicates physically", detail);
+    }
+    let mend =
+        vec!["-- leave out `through: blue-green`: the servers' own replication carries another major version".into()];
+    check.fail("the green instance has another major version", detail, mend)
+}
+
+fn logical(facts: &Facts) -> Finding {
+    let check = Check {
+        id: "blue-green-logical",
+        system: &facts.source,
+        why: "RDS refuses the switchover of an instance that is a logical publisher or subscriber of anybody.",
+    };
+    let detail = format!("{} logical slots and subscriptions.", facts.logical);
+    if facts.logical == 0 {
+        return check.pass("nobody replicates from or to it logically", detail);
+    }
+    let mend =
+        vec!["SELECT slot_name FROM pg_replication_slots; SELECT subname FROM pg_subscription;  -- drop them".into()];
+    check.fail("it is a logical publisher or subscriber", detail, mend)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_rds::types::DbInstance;
+
+    use super::super::Level;
+    use super::*;
+    use crate::systems::aws::rds::Instance;
+
+    fn server(engine: &str, version: &str) -> Server {
+        Instance::from(DbInstance::builder().engine(engine).engine_version(version).build()).server
+    }
+
+    fn facts() -> Facts {
+        let deployment = Deployment {
+            id: "bgd-1".into(),
+            name: "upgrade".into(),
+            blue: String::new(),
+            green: None,
+            standing: Standing::Available,
+            words: "AVAILABLE".into(),
+        };
+        let (system, source) = ("green".to_owned(), "source".to_owned());
+        let (blue, green) = (server("postgres", "15.8"), server("postgres", "15.10"));
+        Facts { system, source, deployment: Some(deployment), blue, green, logical: 0 }
+    }
+
+    fn worst(change: impl Fn(&mut Facts)) -> Vec<(String, Level)> {
+        let mut facts = facts();
+        change(&mut facts);
+        let found = judge(&facts).into_iter().filter(|finding| finding.level != Level::Pass);
+        found.inspect(|finding| assert!(!finding.mend.is_empty())).map(|finding| (finding.id, finding.level)).collect()
+    }
+
+    #[test]
+    fn what_rds_would_refuse_is_said_before() {
+        let one = |id: &str, level| vec![(id.to_owned(), level)];
+        assert_eq!(worst(|_| {}), []);
+        assert_eq!(worst(|facts| facts.logical = 1), one("blue-green-logical", Level::Fail));
+        assert_eq!(worst(|facts| facts.deployment = None), one("blue-green-status", Level::Fail));
+        let standing =
+            |standing: Standing| worst(|facts| facts.deployment.as_mut().unwrap().standing = standing.clone());
+        assert_eq!(standing(Standing::Failed), one("blue-green-status", Level::Warn));
+        assert_eq!(standing(Standing::Completed), one("blue-green-status", Level::Fail));
+    }
+
+    #[test]
+    fn only_what_replicates_physically_is_moved() {
+        let version = vec![("blue-green-version".to_owned(), Level::Fail)];
+        assert_eq!(worst(|facts| facts.green = server("postgres", "16.4")), version);
+        assert_eq!(worst(|facts| facts.blue = server("mysql", "15.8")), version);
+    }
+}

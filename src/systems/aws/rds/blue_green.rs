@@ -1,0 +1,169 @@
+//! Blue/Green deployments: a copy of an instance that follows it, and that RDS puts in its place.
+//!
+//! <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_BlueGreenDeployment.html>
+
+use aws_sdk_rds::types::{BlueGreenDeployment, Filter};
+
+use super::{Instance, instance};
+use crate::runbook::units::Span;
+use crate::systems::aws::{Aws, Service};
+use crate::systems::{Certainty, DriverError, Result};
+
+/// Code of the answer when there is no such deployment.
+pub const NO_DEPLOYMENT: &str = "BlueGreenDeploymentNotFoundFault";
+/// Code of the answer while it is not in a state for what is asked.
+pub const WRONG_STATE: &str = "InvalidBlueGreenDeploymentStateFault";
+
+/// How a deployment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The green instance is being made.
+    Provisioning,
+    /// The green instance follows.
+    Available,
+    /// It is being switched over.
+    Switching,
+    /// The green instance has the place of the blue one.
+    Completed,
+    /// A switchover was tried, and everything was taken back.
+    Failed,
+    /// Any other, in the words of RDS.
+    Other(String),
+}
+
+impl From<&str> for Standing {
+    fn from(status: &str) -> Self {
+        match status {
+            "PROVISIONING" => Self::Provisioning,
+            "AVAILABLE" => Self::Available,
+            "SWITCHOVER_IN_PROGRESS" => Self::Switching,
+            "SWITCHOVER_COMPLETED" => Self::Completed,
+            "SWITCHOVER_FAILED" => Self::Failed,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// What is read of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// `BlueGreenDeploymentIdentifier`, which stays.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The ARN of the blue instance.
+    pub blue: String,
+    /// The ARN of the green instance; absent while it is made.
+    pub green: Option<String>,
+    /// How it stands.
+    pub standing: Standing,
+    /// The status in the words of RDS, with what it says about it.
+    pub words: String,
+}
+
+impl Deployment {
+    /// The identifier of the green instance, as it is called now.
+    #[must_use]
+    pub fn green_identifier(&self) -> Option<&str> {
+        self.green.as_deref().and_then(|arn| arn.rsplit(':').next())
+    }
+
+    /// The identifier of the blue instance, as it is called now.
+    #[must_use]
+    pub fn blue_identifier(&self) -> &str {
+        self.blue.rsplit(':').next().unwrap_or_default()
+    }
+}
+
+impl From<BlueGreenDeployment> for Deployment {
+    fn from(found: BlueGreenDeployment) -> Self {
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let (status, details) = (found.status.unwrap_or_default(), some(found.status_details));
+        let words = details.as_ref().map_or_else(|| status.clone(), |details| format!("{status}: {details}"));
+        Self {
+            id: found.blue_green_deployment_identifier.unwrap_or_default(),
+            name: found.blue_green_deployment_name.unwrap_or_default(),
+            blue: found.source.unwrap_or_default(),
+            green: some(found.target),
+            standing: Standing::from(status.as_str()),
+            words,
+        }
+    }
+}
+
+/// The deployment of this name; `None` when there is none.
+pub async fn deployment_named(aws: &Aws, name: &str) -> Result<Option<Deployment>> {
+    let found = read(aws, "blue-green-deployment-name", name).await?;
+    Ok(found.into_iter().find(|one| one.name == name))
+}
+
+/// The deployment with this identifier; `None` when it is gone.
+pub async fn deployment(aws: &Aws, id: &str) -> Result<Option<Deployment>> {
+    match read(aws, "blue-green-deployment-identifier", id).await {
+        Ok(found) => Ok(found.into_iter().find(|one| one.id == id)),
+        Err(error) if error.is_code(NO_DEPLOYMENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn read(aws: &Aws, filter: &str, value: &str) -> Result<Vec<Deployment>> {
+    let filter = Filter::builder().name(filter).values(value).build();
+    let ask = || aws.rds().describe_blue_green_deployments().filters(filter.clone()).send();
+    let answer = aws.read(Service::Rds, &format!("read the Blue/Green deployment {value}"), ask).await?;
+    Ok(answer.blue_green_deployments.unwrap_or_default().into_iter().map(Deployment::from).collect())
+}
+
+/// The green instance of the deployment of this name. When there is none the error has the code [`NO_DEPLOYMENT`].
+pub async fn green(aws: &Aws, name: &str) -> Result<Instance> {
+    let what = format!("read the Blue/Green deployment {name}");
+    let refused = |reason: String| DriverError::new(aws.system(), &what, reason, Certainty::Refused);
+    let Some(found) = deployment_named(aws, name).await? else {
+        let mut error = refused("there is none of this name".to_owned());
+        error.code = Some(NO_DEPLOYMENT.to_owned());
+        return Err(error.with_hint(MAKE_IT.replace("NAME", name)));
+    };
+    match found.green_identifier() {
+        Some(identifier) => instance(aws, identifier).await,
+        None => Err(refused(format!("it has no green instance yet: it is {}", found.words))
+            .with_hint("wait until `aws rds describe-blue-green-deployments` shows AVAILABLE")),
+    }
+}
+
+/// How a person makes one.
+const MAKE_IT: &str = "make it, and wait until it is AVAILABLE: aws rds create-blue-green-deployment \
+                       --blue-green-deployment-name NAME --source ARN-OF-THE-INSTANCE";
+
+/// Puts the green instance in the place of the blue one. RDS takes everything back when that lasts longer than `limit`.
+pub async fn switch_over(aws: &Aws, id: &str, limit: Span) -> Result<()> {
+    let seconds = i32::try_from(limit.0.as_secs()).unwrap_or(i32::MAX);
+    let ask = || {
+        let call = aws.rds().switchover_blue_green_deployment().blue_green_deployment_identifier(id);
+        call.switchover_timeout(seconds).send()
+    };
+    aws.write(Service::Rds, &format!("switch over the Blue/Green deployment {id}"), ask).await.map(drop)
+}
+
+/// Deletes a deployment; `with_green`: its green instance, too, which is only taken before a switchover.
+pub async fn delete_deployment(aws: &Aws, id: &str, with_green: bool) -> Result<()> {
+    let ask = || {
+        let call = aws.rds().delete_blue_green_deployment().blue_green_deployment_identifier(id);
+        call.set_delete_target(with_green.then_some(true)).send()
+    };
+    aws.write(Service::Rds, &format!("delete the Blue/Green deployment {id}"), ask).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_has_the_words_of_rds_and_the_names_of_now() {
+        let found =
+            BlueGreenDeployment::builder().blue_green_deployment_identifier("bgd-1").status("SWITCHOVER_FAILED");
+        let found = found.status_details("replica lag").source("arn:aws:rds:eu-west-1:1:db:orders").build();
+        let read = Deployment::from(found);
+        assert_eq!((read.standing.clone(), read.words.as_str()), (Standing::Failed, "SWITCHOVER_FAILED: replica lag"));
+        assert_eq!((read.blue_identifier(), read.green_identifier()), ("orders", None));
+        assert_eq!(Standing::from("DELETING"), Standing::Other("DELETING".into()));
+    }
+}

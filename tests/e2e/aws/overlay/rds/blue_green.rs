@@ -1,0 +1,246 @@
+//! Blue/Green deployments, which the emulator makes and switches over at once, always with success, and never anything
+//! behind them. Here a deployment is made in time, its green instance really follows, and a switchover is really made: by
+//! the servers behind both instances.
+//!
+//! User guide, "Switching a blue/green deployment in Amazon RDS" and "Creating a blue/green deployment in Amazon RDS"; API
+//! reference, `BlueGreenDeployment` (its statuses), SwitchoverBlueGreenDeployment (30 to 3600 seconds; 300 by default),
+//! DeleteBlueGreenDeployment.
+
+use std::{collections::BTreeMap, collections::VecDeque, sync::Arc};
+
+use tokio::task::JoinHandle;
+
+use super::{
+    Answer, Form, Local, Node, State,
+    instance::{Instance, Phase, Then},
+};
+
+pub(super) struct Deployment {
+    id: String,
+    name: String,
+    /// The identifiers as they are now.
+    blue: String,
+    green: String,
+    status: &'static str,
+    details: String,
+    /// Looks until it goes on.
+    looks: usize,
+    work: Option<JoinHandle<()>>,
+    tags: Vec<(String, String)>,
+}
+
+impl Deployment {
+    fn shown(&self) -> Vec<Node> {
+        let arn = |identifier: &str| format!("arn:aws:rds:us-east-1:123456789012:db:{identifier}");
+        let tag =
+            |(key, value): &(String, String)| Node::of("Tag", vec![Node::leaf("Key", key), Node::leaf("Value", value)]);
+        let mut fields = vec![
+            Node::leaf("BlueGreenDeploymentIdentifier", &self.id),
+            Node::leaf("BlueGreenDeploymentName", &self.name),
+            Node::leaf("Source", arn(&self.blue)),
+            Node::leaf("Status", self.status),
+            Node::of("TagList", self.tags.iter().map(tag).collect()),
+        ];
+        if self.status != "PROVISIONING" {
+            fields.push(Node::leaf("Target", arn(&self.green)));
+        }
+        if !self.details.is_empty() {
+            fields.push(Node::leaf("StatusDetails", &self.details));
+        }
+        fields
+    }
+}
+
+type Refusal = (u16, &'static str, String);
+
+impl State {
+    /// API reference, CreateBlueGreenDeployment: the name is taken only once; the source must be available. User guide,
+    /// "Creating a blue/green deployment": RDS makes the green instance, with a name made from the blue one's, and has it
+    /// follow; automated backups must be on.
+    pub(super) fn create_deployment(&mut self, form: Form) -> Answer {
+        let name = form.text("BlueGreenDeploymentName");
+        if self.deployments.iter().any(|one| one.name == name) {
+            let message = format!("A blue/green deployment named {name} already exists.");
+            return Err((400, "BlueGreenDeploymentAlreadyExistsFault", message));
+        }
+        let blue = form.text("Source").rsplit(':').next().unwrap_or_default().to_owned();
+        let number = self.number();
+        let green = format!("{blue}-green");
+        let of = self.find(&blue)?;
+        if of.status() != "available" || of.node.text("BackupRetentionPeriod") == "0" {
+            return Err((
+                400,
+                "InvalidDBInstanceState",
+                format!("{blue} is not available, or has no automated backups."),
+            ));
+        }
+        let mut node = of.node.clone();
+        node.set("DBInstanceIdentifier", &green);
+        node.set("DBInstanceArn", format!("arn:aws:rds:us-east-1:123456789012:db:{green}"));
+        node.set("DbiResourceId", format!("db-LOCAL{number:021}"));
+        for (asked, field) in [("TargetEngineVersion", "EngineVersion"), ("TargetDBInstanceClass", "DBInstanceClass")] {
+            if let Some(value) = form.get(asked) {
+                node.set(field, value);
+            }
+        }
+        let phases = VecDeque::from([Phase::new("creating", self.looks, Then::Nothing)]);
+        let in_force = self.values_of(node.text("DBParameterGroups/DBParameterGroup/DBParameterGroupName"));
+        let local = self.locals.get(&green).cloned();
+        self.instances.push(Instance { node, local, emulated: None, phases, pending: BTreeMap::new(), in_force });
+        let keys = form.list("Tags.Tag", ".Key").zip(form.list("Tags.Tag", ".Value"));
+        let deployment = Deployment {
+            id: format!("bgd-local{number}"),
+            name: name.to_owned(),
+            blue,
+            green,
+            status: "PROVISIONING",
+            details: String::new(),
+            looks: self.looks,
+            work: None,
+            tags: keys.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        };
+        let shown = deployment.shown();
+        self.deployments.push(deployment);
+        Ok(vec![Node::of("BlueGreenDeployment", shown)])
+    }
+
+    pub(super) fn describe_deployments(&mut self, form: Form) -> Answer {
+        self.go_on_with_deployments();
+        let named = form.get("BlueGreenDeploymentIdentifier");
+        if let Some(id) = named {
+            self.deployment(id)?;
+        }
+        let (by_name, by_id) =
+            (form.filter("blue-green-deployment-name"), form.filter("blue-green-deployment-identifier"));
+        let fits = |asked: &Option<Vec<&str>>, value: &str| asked.as_ref().is_none_or(|asked| asked.contains(&value));
+        let wanted = |one: &&Deployment| {
+            named.is_none_or(|id| id == one.id) && fits(&by_name, &one.name) && fits(&by_id, &one.id)
+        };
+        let shown = self.deployments.iter().filter(wanted).map(|one| Node::of("member", one.shown())).collect();
+        Ok(vec![Node::of("BlueGreenDeployments", shown)])
+    }
+
+    fn deployment(&mut self, id: &str) -> Result<&mut Deployment, Refusal> {
+        let missing = || (404, "BlueGreenDeploymentNotFoundFault", format!("BlueGreenDeployment {id} not found."));
+        self.deployments.iter_mut().find(|one| one.id == id).ok_or_else(missing)
+    }
+
+    /// Only one that is available, or whose last switchover failed, is switched over.
+    pub(super) fn switch_over(&mut self, form: Form) -> Answer {
+        let seconds: u32 = form.get("SwitchoverTimeout").map_or(300, |text| text.parse().unwrap_or(0));
+        if !(30..=3600).contains(&seconds) {
+            return Err((400, "InvalidParameterValue", "SwitchoverTimeout must be between 30 and 3600.".into()));
+        }
+        let (looks, refused) = (self.looks, self.guardrail.clone());
+        let found = self.deployment(form.text("BlueGreenDeploymentIdentifier"))?;
+        if !matches!(found.status, "AVAILABLE" | "SWITCHOVER_FAILED") {
+            let message = format!("The blue/green deployment is in the state {}.", found.status);
+            return Err((400, "InvalidBlueGreenDeploymentStateFault", message));
+        }
+        (found.status, found.looks, found.details) = ("SWITCHOVER_IN_PROGRESS", looks, String::new());
+        let (id, blue, green) = (found.id.clone(), found.blue.clone(), found.green.clone());
+        let shown = found.shown();
+        let local = |state: &mut Self, name: &str| state.find(name).ok().and_then(|one| one.local.clone());
+        if let (None, Some(blue), Some(green)) = (refused, local(self, &blue), local(self, &green)) {
+            let work = tokio::spawn(really(blue, green));
+            self.deployment(&id)?.work = Some(work);
+        }
+        self.tell(&blue, "notification", "Blue/green deployment switchover in progress");
+        Ok(vec![Node::of("BlueGreenDeployment", shown)])
+    }
+
+    fn go_on_with_deployments(&mut self) {
+        for at in 0..self.deployments.len() {
+            let one = &mut self.deployments[at];
+            one.looks = one.looks.saturating_sub(1);
+            let works = one.work.as_ref().is_some_and(|work| !work.is_finished());
+            if one.looks > 0 || works {
+                continue;
+            }
+            match one.status {
+                "PROVISIONING" => {
+                    let green = one.green.clone();
+                    if self.find(&green).is_ok_and(|green| green.status() == "available") {
+                        self.deployments[at].status = "AVAILABLE";
+                    }
+                }
+                "SWITCHOVER_IN_PROGRESS" => self.switched_or_not(at),
+                _ => {}
+            }
+        }
+    }
+
+    /// User guide, "Switching a blue/green deployment": the green one gets the blue one's name, the blue one `-old1`; when a
+    /// switchover fails, all of it is taken back.
+    fn switched_or_not(&mut self, at: usize) {
+        let (blue, green) = (self.deployments[at].blue.clone(), self.deployments[at].green.clone());
+        if let Some(why) = self.guardrail.clone() {
+            (self.deployments[at].status, self.deployments[at].details) = ("SWITCHOVER_FAILED", why.clone());
+            return self.tell(&blue, "notification", &format!("Switchover was canceled: {why}"));
+        }
+        let old = format!("{blue}-old1");
+        for (from, to) in [(&blue, &old), (&green, &blue)] {
+            if let Some(at) = self.instances.iter().position(|one| one.identifier() == from) {
+                self.renamed(at, to);
+            }
+        }
+        let one = &mut self.deployments[at];
+        (one.blue, one.green, one.status) = (old, blue.clone(), "SWITCHOVER_COMPLETED");
+        self.tell(&blue, "notification", "Blue/green deployment switchover completed");
+    }
+
+    /// API reference, DeleteBlueGreenDeployment: DeleteTarget can't be given after a switchover. User guide, "Deleting a
+    /// blue/green deployment": the instances stay otherwise.
+    pub(super) fn delete_deployment(&mut self, form: Form) -> Answer {
+        let (looks, with_green) = (self.looks, form.is("DeleteTarget"));
+        let found = self.deployment(form.text("BlueGreenDeploymentIdentifier"))?;
+        if found.status == "SWITCHOVER_IN_PROGRESS" || (with_green && found.status == "SWITCHOVER_COMPLETED") {
+            let message = format!("The blue/green deployment is in the state {}.", found.status);
+            return Err((400, "InvalidBlueGreenDeploymentStateFault", message));
+        }
+        let (id, green, shown) = (found.id.clone(), found.green.clone(), found.shown());
+        self.deployments.retain(|one| one.id != id);
+        if with_green && let Ok(green) = self.find(&green) {
+            green.phases.push_back(Phase::new("deleting", looks, Then::Deleted));
+        }
+        Ok(vec![Node::of("BlueGreenDeployment", shown)])
+    }
+
+    /// Both have the names of before, the green one follows under another resource id, and another deployment has the name.
+    pub(super) fn deployment_again(&mut self, name: &str) {
+        let number = self.number();
+        let Some(one) = self.deployments.iter_mut().find(|one| one.name == name) else { return };
+        let (blue, green) = (one.blue.clone(), one.green.clone());
+        let was = green.clone();
+        one.id = format!("bgd-local{number}");
+        (one.status, one.details, one.work) = ("AVAILABLE", String::new(), None);
+        if blue.ends_with("-old1") {
+            let renames = [(green, format!("{was}-green")), (blue, was.clone())];
+            (one.blue, one.green) = (was.clone(), format!("{was}-green"));
+            for (from, to) in renames {
+                let at = self.instances.iter().position(|one| one.identifier() == from).unwrap();
+                self.renamed(at, &to);
+                self.instances[at].phases.clear();
+            }
+        }
+        let green = self.deployments.iter().find(|one| one.name == name).unwrap().green.clone();
+        if let Ok(green) = self.find(&green) {
+            green.node.set("DbiResourceId", format!("db-LOCAL{number:021}"));
+        }
+    }
+
+    /// The status of the deployment of this name, without a look that would count.
+    pub(super) fn deployment_status(&self, name: &str) -> String {
+        self.deployments.iter().find(|one| one.name == name).map(|one| one.status.to_owned()).unwrap_or_default()
+    }
+}
+
+/// User guide, "Switching a blue/green deployment", the actions of a switchover: writes are stopped and connections dropped on
+/// both sides, and new ones refused; the green one catches up; the former one allows only reads until it is rebooted.
+async fn really(blue: Arc<dyn Local>, green: Arc<dyn Local>) {
+    blue.shut().await;
+    green.shut().await;
+    green.caught_up().await;
+    blue.left_behind().await;
+    green.promoted().await;
+}

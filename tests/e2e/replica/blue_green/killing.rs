@@ -1,0 +1,72 @@
+//! SIGKILL at entries of the journal: each one from the drain to the end of the window, and every fifth of the others. The
+//! window is left or finished by the guard, nothing is lost or doubled, RDS is asked for one switchover, and the way back
+//! works whatever was in doubt.
+
+use pointsman::{
+    executor::state::Side as Writer,
+    journal::{Event, Outcome, halt},
+    sandbox::history::Side,
+};
+
+use super::{
+    RATE,
+    support::{Account, DEPLOYMENT},
+};
+use crate::cutover::support::{KILLED, Load, ended, summary};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_entry_around_the_switchover_and_every_fifth_of_the_others() {
+    let account = Account::new().await;
+    let scene = &account.stage.scene;
+    account.overlay.each_state_lasts(1);
+    let load = scene.load(RATE);
+    load.flows().await;
+    scene.run(0).await;
+    let at = |wanted: fn(&Event) -> bool| scene.entries().iter().find(|entry| wanted(&entry.event)).unwrap().seq;
+    let drain = at(|event| crate::replica::support::begins(event, "drain"));
+    let passed = at(|event| matches!(event, Event::Passed { .. }));
+    let last = scene.entries().last().unwrap().seq;
+    scene.must(5, &["rollback", "--output", "json"]).await;
+    load.stop().await;
+    let around = drain..=passed;
+    for seq in (3..last).filter(|seq| around.contains(seq) || seq % 5 == 3) {
+        kill_at(&account, seq).await;
+    }
+}
+
+async fn kill_at(account: &Account, seq: u64) {
+    if account.overlay.deployment_status(DEPLOYMENT) != "AVAILABLE" {
+        account.again().await;
+    }
+    let scene = &account.stage.scene;
+    account.proxy.forget();
+    let load = scene.load(RATE);
+    load.flows().await;
+    let run = scene.command(&scene.run_words()).env(halt::KILL_AT, seq.to_string()).spawn().unwrap();
+    assert_eq!(ended(run).await.code, KILLED, "{}", scene.story());
+    recover(account, load, seq).await;
+}
+
+async fn recover(account: &Account, load: Load, seq: u64) {
+    let scene = &account.stage.scene;
+    let killed_at = summary(&scene.entries()[usize::try_from(seq).unwrap() - 1].event);
+    scene.guard_gone().await;
+    load.flows().await;
+    assert!(scene.state().passage.is_none(), "the window was not left\n{}", scene.story());
+    if seq % 2 == 1 && scene.state().outcome.is_none() {
+        let goes_on = scene.call(&["resume", "--output", "json"]).await;
+        assert!(matches!(goes_on.code, 0 | 5), "{goes_on:?}\n{}", scene.story());
+        load.flows().await;
+    }
+    if !matches!(scene.state().outcome, Some((Outcome::RolledBack, _))) {
+        scene.must(5, &["rollback", "--output", "json"]).await;
+    }
+    load.flows().await;
+    assert_eq!(scene.state().writer, Writer::Source);
+    assert!(account.asked() <= 1, "asked for twice, killed at {killed_at}\n{}", scene.story());
+    account.stage.assert_undone(&format!("killed at entry {seq}, {killed_at}")).await;
+    let mut seen = load.stop().await;
+    let switches = scene.entries().iter().filter(|entry| matches!(entry.event, Event::Passed { .. })).count();
+    scene.clean(&mut seen, Side::Source, switches).await;
+    println!("killed at entry {seq} ({killed_at}): longest wait {:?}", seen.longest_wait());
+}

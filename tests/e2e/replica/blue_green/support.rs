@@ -1,0 +1,242 @@
+//! A scene whose source is an instance of RDS and whose target is the green one of its Blue/Green deployment: a streaming
+//! standby, truly promoted by the switchover. The old one truly allows nothing but reads until it is rebooted.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, Weak},
+};
+
+use async_trait::async_trait;
+use aws_sdk_rds as rds;
+use pointsman::sandbox::{
+    Role,
+    aws::{Cloud, sdk_config},
+    connect,
+    postgres::{Postgres, PostgresServer},
+};
+
+use super::{super::support::Stage, front::Fronts};
+use crate::{
+    aws::{
+        overlay::rds::{Local, Rds},
+        proxy::Proxy,
+    },
+    cutover::support::{STEPS, Staged},
+};
+
+pub const DEPLOYMENT: &str = "orders-upgrade";
+const STANDBY: &str = "standby.signal";
+
+/// Which of the two servers of the sandbox.
+#[derive(Clone, Copy)]
+enum Which {
+    Blue,
+    Green,
+}
+
+/// An instance: its name, and the server behind it.
+struct Behind {
+    which: Which,
+    name: Mutex<String>,
+    fronts: Arc<Fronts>,
+    stage: Weak<Stage>,
+    port: u16,
+    url: String,
+    data: PathBuf,
+}
+
+impl Behind {
+    fn server<'a>(&self, stage: &'a Stage) -> &'a PostgresServer {
+        match self.which {
+            Which::Blue => &stage.scene.sandbox.source,
+            Which::Green => &stage.scene.sandbox.target,
+        }
+    }
+
+    async fn restart(&self) {
+        let Some(stage) = self.stage.upgrade() else { return };
+        self.server(&stage).restart().await.unwrap();
+    }
+}
+
+#[async_trait]
+impl Local for Behind {
+    fn port(&self) -> u16 {
+        self.fronts.port(&self.name.lock().unwrap())
+    }
+
+    fn renamed(&self, to: &str) {
+        to.clone_into(&mut self.name.lock().unwrap());
+        self.fronts.lead(to, Some(self.port));
+    }
+
+    async fn shut(&self) {
+        self.fronts.lead(&self.name.lock().unwrap(), None);
+    }
+
+    async fn caught_up(&self) {
+        let Some(stage) = self.stage.upgrade() else { return };
+        let blue = stage.scene.sandbox.source.connect(Role::Superuser).await.unwrap();
+        let end: String = blue.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await.unwrap().get(0);
+        let green = connect(&self.url).await.unwrap();
+        let sql = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn";
+        while !green.query_one(sql, &[&end]).await.unwrap().get::<_, bool>(0) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// More than RDS does perhaps: no session can override it.
+    async fn left_behind(&self) {
+        std::fs::write(self.data.join(STANDBY), "").unwrap();
+        self.restart().await;
+    }
+
+    async fn promoted(&self) {
+        connect(&self.url).await.unwrap().query("SELECT pg_promote()", &[]).await.unwrap();
+    }
+
+    async fn set(&self, _values: BTreeMap<String, String>, restarted: bool) {
+        if restarted {
+            drop(std::fs::remove_file(self.data.join(STANDBY)));
+            self.restart().await;
+        }
+    }
+}
+
+/// A whole cutover through the deployment that can still be rolled back.
+pub fn steps() -> Vec<String> {
+    STEPS.iter().map(|step| step.replace("to: target, timeout: 2m", "to: target, through: blue-green")).collect()
+}
+
+pub struct Account {
+    pub stage: Arc<Stage>,
+    pub proxy: Proxy,
+    pub overlay: Arc<Rds>,
+    pub fronts: Arc<Fronts>,
+    pub client: rds::Client,
+    _cloud: Cloud,
+}
+
+impl Account {
+    pub async fn new() -> Self {
+        let empty = Self::without_deployment().await;
+        empty.deploy().await;
+        empty
+    }
+
+    pub async fn without_deployment() -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let mut stage = Stage::with(Postgres::hurried()).await;
+        let cloud = Cloud::start(stage.scene.sandbox.folder()).await.unwrap();
+        let proxy = Proxy::start(cloud.moto(), cloud.ministack()).await;
+        let overlay = Arc::new(Rds::default());
+        proxy.overlay(overlay.clone());
+        let fronts = Arc::new(Fronts::default());
+        lead_the_pooler(&mut stage, fronts.port("orders")).await;
+        stage.scene.add_env(Cloud::env_through(&proxy.url()));
+        let password = password(&stage);
+        stage.scene.add_env([("RDS_PASSWORD".to_owned(), password)]);
+        let stage = Arc::new(stage);
+        for (which, name) in [(Which::Blue, "orders"), (Which::Green, "orders-green")] {
+            let sandbox = &stage.scene.sandbox;
+            let server = if matches!(which, Which::Blue) { &sandbox.source } else { &sandbox.target };
+            let (fronts, stage) = (fronts.clone(), Arc::downgrade(&stage));
+            let (url, data) = (server.url(Role::Superuser, "postgres"), server.data().to_owned());
+            let behind = Behind { which, name: Mutex::default(), fronts, stage, port: server.port(), url, data };
+            behind.renamed(name);
+            overlay.serves(name, Arc::new(behind));
+        }
+        let client = rds::Client::new(&sdk_config(&proxy.url()));
+        let account = Self { stage, proxy, overlay, fronts, client, _cloud: cloud };
+        account.make_blue().await;
+        account.write(&steps());
+        account
+    }
+
+    async fn make_blue(&self) {
+        let group = self.client.create_db_parameter_group().db_parameter_group_name("orders-15");
+        group.db_parameter_group_family("postgres15").description("ours").send().await.unwrap();
+        let logical = rds::types::Parameter::builder().parameter_name("rds.logical_replication").parameter_value("1");
+        let logical = logical.apply_method(rds::types::ApplyMethod::PendingReboot).build();
+        let set = self.client.modify_db_parameter_group().db_parameter_group_name("orders-15").parameters(logical);
+        set.send().await.unwrap();
+        let create =
+            self.client.create_db_instance().db_instance_identifier("orders").db_instance_class("db.m7g.large");
+        let create = create.db_parameter_group_name("orders-15").engine("postgres").engine_version("15.8");
+        let create = create.allocated_storage(100).backup_retention_period(7).master_username("postgres");
+        create.master_user_password("hush-hush-hush").send().await.unwrap();
+        self.rest().await;
+    }
+
+    async fn rest(&self) {
+        while self.overlay.instances().iter().any(|(_, status)| status != "available") {
+            self.client.describe_db_instances().send().await.unwrap();
+        }
+    }
+
+    /// The deployment, made by hand.
+    pub async fn deploy(&self) {
+        let create = self.client.create_blue_green_deployment().blue_green_deployment_name(DEPLOYMENT);
+        create.source("arn:aws:rds:us-east-1:123456789012:db:orders").send().await.unwrap();
+        while self.overlay.deployment_status(DEPLOYMENT) != "AVAILABLE" {
+            self.client.describe_blue_green_deployments().send().await.unwrap();
+            self.rest().await;
+        }
+    }
+
+    /// Writes the runbook: both databases name what they are in RDS.
+    pub fn write(&self, steps: &[String]) {
+        let scene = &self.stage.scene;
+        scene.write(steps);
+        let text = std::fs::read_to_string(&scene.runbook).unwrap();
+        let database = |rds: &str| {
+            format!(
+                "{{ postgres: {{ rds: {rds}, user: postgres, password: \"${{env:RDS_PASSWORD}}\", database: shop }} }}"
+            )
+        };
+        let text = text
+            .replace("{ postgres: { url: \"${env:SOURCE_URL}\" } }", &database("blue"))
+            .replace("{ postgres: { url: \"${env:TARGET_URL}\" } }", &database("green"));
+        let named = format!(
+            "systems:\n  blue: {{ rds: {{ instance: orders }} }}\n  green: {{ rds: {{ blue-green: {DEPLOYMENT} }} }}\n"
+        );
+        std::fs::write(&scene.runbook, text.replacen("systems:\n", &named, 1)).unwrap();
+    }
+
+    /// After a switchover, everything as it was before it: another green instance follows, the pooler knows the old name.
+    pub async fn again(&self) {
+        self.stage.replica_again().await;
+        self.overlay.deployment_again(DEPLOYMENT);
+        let pooler = &self.stage.scene.sandbox.pgbouncers[0];
+        let (old, new) = (self.fronts.port("orders-old1"), self.fronts.port("orders"));
+        let text = std::fs::read_to_string(pooler.ini()).unwrap();
+        std::fs::write(pooler.ini(), text.replace(&format!("port={old} "), &format!("port={new} "))).unwrap();
+        connect(&pooler.admin_url()).await.unwrap().simple_query("RELOAD").await.unwrap();
+    }
+
+    pub fn asked(&self) -> usize {
+        self.proxy.count("rds", "SwitchoverBlueGreenDeployment")
+    }
+
+    /// The port that the pooler leads to.
+    pub fn pooled(&self) -> String {
+        Postgres::endpoint(&self.stage.scene.sandbox).concat()
+    }
+}
+
+fn password(stage: &Stage) -> String {
+    let url = stage.scene.sandbox.source.url(Role::Superuser, "postgres");
+    url.split_once("//postgres:").unwrap().1.split_once('@').unwrap().0.to_owned()
+}
+
+/// As a team has it: the pooler knows the source by its name.
+async fn lead_the_pooler(stage: &mut Stage, port: u16) {
+    let from = format!("host=127.0.0.1 port={} ", stage.scene.sandbox.source.port());
+    let pooler = &mut stage.scene.sandbox.pgbouncers[0];
+    let text = std::fs::read_to_string(pooler.ini()).unwrap();
+    assert!(text.contains(&from), "{text}");
+    std::fs::write(pooler.ini(), text.replace(&from, &format!("host=127.0.0.1 port={port} "))).unwrap();
+    pooler.restart().await.unwrap();
+    stage.scene.settle().await;
+}
