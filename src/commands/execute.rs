@@ -40,8 +40,10 @@ pub async fn resume(args: &ResumeArgs, journal: Arc<Journal>, output: Output) ->
     // A yes alone does not end a hold.
     let says_more = journal.words(&run)?.iter().any(|spoken| !matches!(spoken.word, Word::Approve { .. }));
     if state.hold.is_some() && state.passage.is_none() && !says_more {
-        // Whoever resumes a held run wants it to go on.
-        journal.say(&run, &Word::Continue, &process::person(), Some("resume"))?;
+        // Whoever resumes a held run wants it to go on. A window that a guard finished is proved first: only `continue` says
+        // that a person has looked.
+        let word = if state.unproved.is_some() { Word::Retry } else { Word::Continue };
+        journal.say(&run, &word, &process::person(), Some("resume"))?;
     }
     report_edits(&state.plan)?;
     execute(journal, &run, epoch, on_hold(args.hold.wait), output).await

@@ -138,6 +138,7 @@ pub(super) async fn prove(cx: &Context, heading: Heading) -> Result<(), StepErro
         (cx.rig.mysql(pair.leaving(heading)).await?, cx.rig.mysql(pair.arriving(heading)).await?);
     let stream = common::stream(&cx.plan, heading);
     let what = if heading == Heading::Forth { "replication" } else { "the way back" };
+    keeps_to_its_schemas(cx, &follower, &stream, what).await?;
     let token = new_token();
     let written = setup::write_token(heading, &cx.run, &token);
     setup::send_held(&publisher, "write a token", (&cx.run, cx.epoch), &written).await?;
@@ -157,6 +158,23 @@ pub(super) async fn prove(cx: &Context, heading: Heading) -> Result<(), StepErro
         }
         tokio::time::sleep(rest).await;
     }
+}
+
+/// A stream that lost its filter applies what other schemas write, and what locks accounts.
+async fn keeps_to_its_schemas(cx: &Context, follower: &Session, stream: &Stream, what: &str) -> Result<(), StepError> {
+    let (side, filter) = (follower.system(), common::filter(&cx.plan, stream.heading));
+    if filter.is_empty() || stream.state(follower).await?.is_none_or(|state| state.filtered) {
+        return Ok(());
+    }
+    let message =
+        format!("{what} is no longer kept to what is carried: {side} has started again, and forgot the filter");
+    let hint = format!(
+        "see on {side} what has come of other schemas meanwhile; then {}{}{} and `pointsman continue`",
+        stream.stop().replace('\n', " "),
+        filter.replace('\n', " "),
+        stream.start().trim_end()
+    );
+    Err(StepError::told(FailureKind::Refused, message, Some(&hint)))
 }
 
 fn too_far(follower: &Session, stream: &Stream, what: &str) -> StepError {

@@ -64,6 +64,13 @@ pub(super) fn stream(plan: &Plan, heading: Heading) -> Stream {
     Stream::new(heading, flavour(plan), follow(plan), &side(plan, follower))
 }
 
+/// What keeps the stream in a direction to what the plan carries, before it is started; empty where nothing has to.
+pub(super) fn filter(plan: &Plan, heading: Heading) -> String {
+    let filtered = plan.choices.mysql.as_ref().is_some_and(|chosen| chosen.filtered);
+    let schemas: &[String] = if filtered { &plan.choices.schemas } else { &[] };
+    stream(plan, heading).filter(schemas, accounts_apart(plan))
+}
+
 /// Users that the fence of a server leaves in: the author's, and those that the other server replicates with.
 pub(super) fn exempt(plan: &Plan, side: &str) -> Vec<String> {
     let Some(spec) = spec(plan, side) else { return Vec::new() };

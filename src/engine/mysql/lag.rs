@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn state(file: &str, offset: u64) -> State {
-        State { receives: true, applies: true, file: file.into(), offset, errors: Vec::new() }
+        State { receives: true, applies: true, file: file.into(), offset, ..State::default() }
     }
 
     #[test]

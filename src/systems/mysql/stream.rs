@@ -258,6 +258,9 @@ pub struct State {
     pub file: String,
     /// Place in it.
     pub offset: u64,
+    /// Whether it is kept to some schemas or tables. A server forgets that when it starts again ("CHANGE REPLICATION FILTER
+    /// Statement" in MySQL's manual; MariaDB's variable is no option of a file either).
+    pub filtered: bool,
 }
 
 impl State {
@@ -266,6 +269,7 @@ impl State {
             let (number, words) = (text(row, number, number), text(row, words, words));
             (!matches!(number.as_str(), "" | "0")).then(|| format!("{what}: {words} ({number}){}", remedy(&number)))
         };
+        let filters = ["Replicate_Wild_Do_Table", "Replicate_Wild_Ignore_Table"];
         Self {
             receives: text(row, "Replica_IO_Running", "Slave_IO_Running") == "Yes",
             applies: text(row, "Replica_SQL_Running", "Slave_SQL_Running") == "Yes",
@@ -278,6 +282,7 @@ impl State {
             .collect(),
             file: text(row, "Relay_Source_Log_File", "Relay_Master_Log_File"),
             offset: text(row, "Exec_Source_Log_Pos", "Exec_Master_Log_Pos").parse().unwrap_or(0),
+            filtered: filters.into_iter().any(|filter| !text(row, filter, filter).is_empty()),
         }
     }
 

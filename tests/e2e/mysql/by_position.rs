@@ -35,6 +35,10 @@ steps:
   - finalize
 "#;
 
+/// What the hold names.
+const FILTER: &str = "STOP REPLICA FOR CHANNEL 'pointsman_forward'; CHANGE REPLICATION FILTER REPLICATE_WILD_DO_TABLE = \
+    ('shop.%', 'pointsman.%') FOR CHANNEL 'pointsman_forward'; START REPLICA FOR CHANNEL 'pointsman_forward'";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_schema_there_and_back_by_file_and_position() {
     let pair = pair::<Mysql>(OFF, OFF).await;
@@ -58,6 +62,11 @@ async fn one_schema_there_and_back_by_file_and_position() {
     // The window is left before its commit point: the application is told to write again.
     let (code, said) = program(&["run", file.to_str().unwrap(), "--confirm", "by-position"]).await;
     assert_eq!((code, asked().as_str()), (Some(4), "queue write "), "{said}");
+    // A server that starts again forgets what its stream is kept to: no window then.
+    pair.target.restart().await.unwrap();
+    let (code, said) = program(&["resume"]).await;
+    assert!(code == Some(4) && said.contains("target has started again, and forgot the filter"), "{code:?} {said}");
+    sql(&pair.target, FILTER).await;
     sql(&pair.source, "INSERT INTO shop.moved VALUES (2); INSERT INTO other.stays VALUES (1)").await;
     std::fs::write(&ready, "").unwrap();
     let (code, said) = program(&["resume"]).await;

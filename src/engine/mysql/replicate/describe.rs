@@ -47,8 +47,7 @@ impl Replication<'_> {
         for heading in [Heading::Forth, Heading::Back] {
             let stream = common::stream(plan, heading);
             let follower = plan.pair.as_ref().map(|pair| pair.arriving(heading).to_owned()).unwrap_or_default();
-            let schemas: &[String] = if self.0.schemas.is_empty() { &[] } else { &plan.choices.schemas };
-            let filter = stream.filter(schemas, common::accounts_apart(plan));
+            let filter = common::filter(plan, heading);
             let publisher = plan.pair.as_ref().map(|pair| pair.leaving(heading).to_owned()).unwrap_or_default();
             let create = stream.create(&shown, &common::protection(plan, &publisher, true), &start);
             apply.push((follower, format!("{create}{filter}{}", stream.start())));

@@ -32,9 +32,15 @@ impl Replication<'_> {
         start: &Position,
     ) -> Result<(), StepError> {
         let stream = common::stream(&cx.plan, heading);
+        let filter = common::filter(&cx.plan, heading);
         if let Some(state) = stream.state(follower).await? {
-            if !(state.receives && state.applies) {
-                follower.batch("start replication", &stream.start()).await?;
+            match (state.receives, state.applies) {
+                (true, true) => {}
+                // Whoever made it may not have come to its filter.
+                (false, false) => {
+                    follower.batch("start replication", &format!("{filter}{}", stream.start())).await?;
+                }
+                _ => follower.batch("start replication", &stream.start()).await.map(drop)?,
             }
             return self.await_running(cx, follower, &stream).await;
         }
@@ -43,7 +49,6 @@ impl Replication<'_> {
         let encrypted = is_encrypted(cx, publisher).await?;
         let dialled = self.dialled(cx, publisher, encrypted).await?;
         self.place(follower, heading, start).await?;
-        let schemas: &[String] = if self.0.schemas.is_empty() { &[] } else { &cx.plan.choices.schemas };
         let create = stream.create(&dialled, &common::protection(&cx.plan, publisher.system(), encrypted), start);
         follower.batch("make the stream", &create).await.map_err(|error| {
             error.with_hint(format!(
@@ -51,7 +56,6 @@ impl Replication<'_> {
                 follower.system()
             ))
         })?;
-        let filter = stream.filter(schemas, common::accounts_apart(&cx.plan));
         follower.batch("start replication", &format!("{filter}{}", stream.start())).await?;
         self.await_running(cx, follower, &stream).await
     }
