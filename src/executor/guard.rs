@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::drive::{Drive, DriveError, OnHold};
 use super::rig::Rig;
+use super::state::RunState;
 use super::take;
 use crate::journal::{Durability, Event, Journal, JournalError, TakeReason};
 use crate::plan::references;
@@ -131,6 +132,8 @@ pub struct Watch {
 pub enum Alarm {
     /// The executor is dead.
     Dead,
+    /// The executor has left the run held, and writes wait still: a person has to do something first.
+    Left,
     /// It does not beat any more.
     Silent,
     /// It used up the budget before the commit point.
@@ -138,9 +141,15 @@ pub enum Alarm {
 }
 
 impl Alarm {
+    /// The same, when the journal is looked at: whoever is gone may have said why before.
+    const fn seen(self, state: &RunState) -> Self {
+        if matches!(self, Self::Dead) && state.hold.is_some() { Self::Left } else { self }
+    }
+
     const fn words(self) -> &'static str {
         match self {
             Self::Dead => "the executor died inside the window",
+            Self::Left => "the executor could not get out of the window, and left the run held",
             Self::Silent => "the executor hung inside the window",
             Self::Late => "the executor used up the window's budget",
         }
@@ -172,6 +181,7 @@ pub async fn watch(journal: Arc<Journal>, watch: Watch, mut ready: impl FnMut())
     // Where a database can't be reached now, the session that is opened later raises it.
     drop(rig.raise(epoch).await);
     let state = take::replay(&journal, &watch.run)?;
+    let alarm = alarm.seen(&state);
     let frozen = state.passage.is_some();
     let (views, _) = broadcast::channel(64);
     let drive = Drive::with_rig(Arc::clone(&journal), &watch.run, epoch, state, OnHold::Leave, views, rig);
@@ -233,16 +243,21 @@ fn is_committed(journal: &Journal, run: &str) -> bool {
 
 fn say_what_happened(journal: &Journal, run: &str, epoch: u64, alarm: Alarm) -> Result<(), DriveError> {
     let state = take::replay(journal, run)?;
-    let led = match (&state.passage, &state.hold) {
-        (Some(_), hold) => format!("the guard could not lead it out: {}", hold.as_deref().unwrap_or("see its log")),
-        (None, _) => format!("the guard led it out: writes go to the {:?}", state.writer).to_lowercase(),
-    };
-    let reason =
-        format!("{}; {led}. `pointsman resume {run}` goes on, `pointsman rollback {run}` goes back", alarm.words());
+    let reason = told(&state, run, alarm);
     let by = super::process::this();
     journal.append(run, epoch, &by, Event::Held { reason }, Durability::Synced)?;
     journal.release(run, epoch)?;
     Ok(())
+}
+
+fn told(state: &RunState, run: &str, alarm: Alarm) -> String {
+    let words = alarm.words();
+    if state.passage.is_none() {
+        let led = format!("the guard led it out: writes go to the {:?}", state.writer).to_lowercase();
+        return format!("{words}; {led}. `pointsman resume {run}` goes on, `pointsman rollback {run}` goes back");
+    }
+    let why = state.hold.as_deref().unwrap_or("see its log");
+    format!("{words}, and WRITES WAIT; the guard could not lead it out: {why}. Then `pointsman resume {run}`")
 }
 
 /// Where the guard's own words go.

@@ -59,6 +59,11 @@ pub fn next(state: &RunState, executed: bool, run: &str) -> String {
     }
     match (&state.hold, executed) {
         (None, false) if state.passage.is_some() => format!("pointsman resume {run}, at once: it lets writes go on"),
+        // Out of a window only one way leads.
+        (Some(_), true) if state.passage.is_some() => format!("pointsman retry {run}: writes wait"),
+        (Some(_), false) if state.passage.is_some() => {
+            format!("pointsman retry {run} and then resume {run}: writes wait")
+        }
         (Some(_), true) => format!("pointsman continue {run}, retry {run}, or rollback {run}"),
         (Some(_), false) => format!("pointsman continue {run} and then resume {run}, or rollback {run}"),
         (None, false) => format!("pointsman resume {run}, or rollback {run}"),

@@ -30,7 +30,10 @@ pub fn way_back(state: &RunState, executed: bool, estimates: &Estimates) -> WayB
         return closed("there is nothing to take back".into());
     }
     if let Some(passage) = &state.passage {
-        return closed(if !executed {
+        return closed(if !executed && state.hold.is_some() {
+            "not now: the run is held inside the window; `pointsman retry`, then `pointsman resume` lead out of it"
+                .into()
+        } else if !executed {
             "not now: nobody leads the run out of the window; `pointsman resume` does, at once".into()
         } else if passage.committed {
             let behind = match (passage.way, state.plan.keeps_way_back()) {
