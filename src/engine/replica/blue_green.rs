@@ -157,7 +157,7 @@ impl BlueGreen {
             return Ok(());
         }
         cx.still_mine()?;
-        match driver::delete_deployment(&aws, &self.id, false).await {
+        match driver::delete_deployment(&aws, &self.id).await {
             Err(error) if error.certainty != Certainty::Unknown && !error.is_code(driver::NO_DEPLOYMENT) => {
                 Err(error.into())
             }

@@ -11,8 +11,6 @@ use crate::systems::{Certainty, DriverError, Result};
 
 /// Code of the answer when there is no such deployment.
 pub const NO_DEPLOYMENT: &str = "BlueGreenDeploymentNotFoundFault";
-/// Code of the answer while it is not in a state for what is asked.
-pub const WRONG_STATE: &str = "InvalidBlueGreenDeploymentStateFault";
 
 /// How a deployment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,12 +141,9 @@ pub async fn switch_over(aws: &Aws, id: &str, limit: Span) -> Result<()> {
     aws.write(Service::Rds, &format!("switch over the Blue/Green deployment {id}"), ask).await.map(drop)
 }
 
-/// Deletes a deployment; `with_green`: its green instance, too, which is only taken before a switchover.
-pub async fn delete_deployment(aws: &Aws, id: &str, with_green: bool) -> Result<()> {
-    let ask = || {
-        let call = aws.rds().delete_blue_green_deployment().blue_green_deployment_identifier(id);
-        call.set_delete_target(with_green.then_some(true)).send()
-    };
+/// Deletes the record of a deployment; its instances stay.
+pub async fn delete_deployment(aws: &Aws, id: &str) -> Result<()> {
+    let ask = || aws.rds().delete_blue_green_deployment().blue_green_deployment_identifier(id).send();
     aws.write(Service::Rds, &format!("delete the Blue/Green deployment {id}"), ask).await.map(drop)
 }
 
