@@ -92,16 +92,13 @@ async fn begin_load(works: &Works<'_>, state: &RunState, of: &Move, target: &Ses
     works.busy("the load begins anew");
     works.delete_task().await?;
     let quiet = common::choices(&cx.plan, target.system()).superuser;
-    let mut sql = if quiet { "SET SESSION sql_log_bin = 0;\n" } else { "" }.to_owned();
     // Foreign keys may be there already, and TRUNCATE looks at them.
-    sql += "SET SESSION foreign_key_checks = 0;\n";
+    let mut sql = "SET SESSION foreign_key_checks = 0;\n".to_owned();
     for (schema, table) in &cx.plan.choices.tables {
         sql += &format!("TRUNCATE {}.{};\n", ident(schema), ident(table));
     }
     sql += "DELETE FROM pointsman.token_forward;\nSET SESSION foreign_key_checks = 1;\n";
-    if quiet {
-        sql += "SET SESSION sql_log_bin = 1;\n";
-    }
+    let sql = setup::quietly(quiet, &sql);
     setup::send_held(target, "empty the tables for another load", (&cx.run, cx.epoch), &sql).await?;
     Ok(())
 }

@@ -159,8 +159,7 @@ pub(super) fn lock(accounts: &[String], word: &str, quiet: bool) -> String {
     if accounts.is_empty() {
         return String::new();
     }
-    let sql = format!("ALTER USER IF EXISTS {} ACCOUNT {word};\n", accounts.join(", "));
-    if quiet { format!("SET SESSION sql_log_bin = 0;\n{sql}SET SESSION sql_log_bin = 1;\n") } else { sql }
+    setup::quietly(quiet, &format!("ALTER USER IF EXISTS {} ACCOUNT {word};\n", accounts.join(", ")))
 }
 
 pub(super) fn describe_promote(plan: &Plan, way: Heading, step: &Promote) -> Lines {
