@@ -7,6 +7,8 @@ pub mod mysql;
 pub mod postgres;
 pub mod replica;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -54,6 +56,12 @@ pub trait Engine: Send + Sync {
     async fn look_before(&self, cx: &Context, way: Heading) -> Outcome<()>;
     /// Remembers what the window needs, and tries its statements.
     async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome<()>;
+
+    /// Waits, with everything armed, for a moment in which the side that follows is near; refuses where none comes and what is
+    /// left would use up the budget.
+    async fn await_near(&self, _cx: &Context, _way: Heading, _budget: Duration) -> Outcome<()> {
+        Ok(())
+    }
 
     /// What [`Engine::stop_writes`] sends, and what takes it back.
     fn describe_stop(&self, plan: &Plan, way: Heading, limit_ms: u64) -> (Lines, Lines);

@@ -26,6 +26,11 @@ pub trait Hands: Send + Sync {
     /// Proves a window that was passed; says what was seen, or what is not as it must be.
     async fn prove(&self, cx: &Context, way: Heading) -> Result<String, String>;
 
+    /// Waits for a good moment to stop writes, when the guard stands ready.
+    async fn await_near(&self, _cx: &Context, _way: Heading, _budget: Duration) -> Result<(), StepError> {
+        Ok(())
+    }
+
     /// Starts the guard of a window; `None` where no process can outlive this one.
     async fn guard(&self, cx: &Context, budget: Duration) -> Result<Option<Guard>, String>;
 }
@@ -48,6 +53,10 @@ impl Hands for RealHands {
 
     async fn prove(&self, cx: &Context, way: Heading) -> Result<String, String> {
         steps::prove(cx, way).await
+    }
+
+    async fn await_near(&self, cx: &Context, way: Heading, budget: Duration) -> Result<(), StepError> {
+        cx.engine().await_near(cx, way, budget).await
     }
 
     async fn guard(&self, cx: &Context, budget: Duration) -> Result<Option<Guard>, String> {

@@ -131,8 +131,32 @@ async fn columns(cx: &Context, session: &Session) -> Result<BTreeMap<String, Str
     Ok(catalog::pairs(session, "read the columns", &sql).await?.into_iter().collect())
 }
 
-/// A stream carries a token from end to end, now.
-pub(super) async fn prove(cx: &Context, heading: Heading) -> Result<(), StepError> {
+/// Waits until the side that follows is near: what it is behind when writes stop, they wait for. To be asked when the guard
+/// stands ready, because its start, too, takes what a busy machine needs to keep up.
+pub(super) async fn await_near(cx: &Context, way: Heading, budget: Duration) -> Result<(), StepError> {
+    let began = clock::monotonic();
+    loop {
+        let travel = prove(cx, way).await?;
+        match near::moment(travel, began.elapsed(), budget) {
+            Moment::Take => return Ok(()),
+            Moment::Wait(rest) => cx.rest(rest).await?,
+            Moment::TooFar => {
+                let follower = cx.pair()?.arriving(way);
+                let message = format!(
+                    "{follower} is {} ms behind, and writes would wait for that: the window's budget is {} ms. Nothing was \
+                     frozen",
+                    travel.as_millis(),
+                    budget.as_millis()
+                );
+                let hint = "wait for less load, or give it more parallel appliers; then `pointsman continue`";
+                return Err(StepError::told(FailureKind::Refused, message, Some(hint)));
+            }
+        }
+    }
+}
+
+/// A stream carries a token from end to end, now; gives how long it took.
+pub(super) async fn prove(cx: &Context, heading: Heading) -> Result<Duration, StepError> {
     let pair = cx.pair()?;
     let (publisher, follower) =
         (cx.rig.mysql(pair.leaving(heading)).await?, cx.rig.mysql(pair.arriving(heading)).await?);
@@ -148,7 +172,7 @@ pub(super) async fn prove(cx: &Context, heading: Heading) -> Result<(), StepErro
         let seen = follower.value("look for the token", &seen).await?.as_deref() == Some("1");
         let age = began.elapsed();
         let rest = match near::judge(seen, age) {
-            Moment::Take => return Ok(()),
+            Moment::Take => return Ok(age),
             Moment::Wait(rest) => rest,
             Moment::TooFar => return Err(too_far(&follower, &stream, what)),
         };

@@ -21,6 +21,8 @@ mod sequences;
 mod statements;
 mod verify;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{Engine, Lag, Lines, Oldest, Outcome};
@@ -78,6 +80,10 @@ impl Engine for Mysql {
 
     async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
         arm::arm(cx, state, of).await
+    }
+
+    async fn await_near(&self, cx: &Context, way: Heading, budget: Duration) -> Outcome<()> {
+        arm::await_near(cx, way, budget).await
     }
 
     fn describe_stop(&self, plan: &Plan, way: Heading, limit_ms: u64) -> (Lines, Lines) {

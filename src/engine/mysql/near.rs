@@ -1,5 +1,6 @@
-//! Whether the side that follows is near enough for a window: a token that was written now has come through. Pure; how
-//! often it is looked for is decided here too, because each look costs a server that is busy following.
+//! Whether the side that follows is near enough for a window. Pure. A token that was written now must come through; how often
+//! it is looked for is decided here too, because each look costs a server that is busy following. And the moment must be a
+//! good one: what the side that follows is behind when writes stop, they wait for.
 
 use std::time::Duration;
 
@@ -7,6 +8,13 @@ use std::time::Duration;
 pub(super) const PROOF: Duration = Duration::from_secs(10);
 /// The state of the stream, which costs more than the token, is looked at this often.
 pub(super) const STATE: Duration = Duration::from_millis(200);
+
+/// A token that came through in this time found nothing in its way.
+const NEAR: Duration = Duration::from_millis(25);
+/// For so long a better moment is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tokens meanwhile.
+const BETWEEN: Duration = Duration::from_millis(50);
 
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(100);
@@ -32,6 +40,20 @@ pub(super) fn judge(seen: bool, age: Duration) -> Moment {
     if left.is_zero() { Moment::TooFar } else { Moment::Wait((age / 8).clamp(SHORTEST, LONGEST).min(left)) }
 }
 
+/// `travel`: how long a token took just now; `waited`: for how long a good moment has been waited for; `budget`: the
+/// window's, of which seven tenths are there until the commit point.
+pub(super) fn moment(travel: Duration, waited: Duration, budget: Duration) -> Moment {
+    if travel <= NEAR {
+        Moment::Take
+    } else if waited < PATIENCE {
+        Moment::Wait(BETWEEN)
+    } else if travel > budget * 7 / 10 {
+        Moment::TooFar
+    } else {
+        Moment::Take
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +73,17 @@ mod tests {
         assert_eq!(judge(false, ms(9_999)), Moment::Wait(ms(1)));
         assert_eq!(judge(false, PROOF), Moment::TooFar);
         assert_eq!(judge(false, ms(60_000)), Moment::TooFar);
+    }
+
+    #[test]
+    fn a_better_moment_is_waited_for_and_one_that_is_bearable_taken_in_the_end() {
+        let budget = ms(2_000);
+        assert_eq!(moment(ms(3), ms(0), budget), Moment::Take);
+        assert_eq!(moment(ms(480), ms(0), budget), Moment::Wait(BETWEEN));
+        assert_eq!(moment(ms(480), ms(4_999), budget), Moment::Wait(BETWEEN));
+        assert_eq!(moment(ms(480), PATIENCE, budget), Moment::Take);
+        assert_eq!(moment(ms(1_401), ms(4_000), budget), Moment::Wait(BETWEEN));
+        assert_eq!(moment(ms(1_401), PATIENCE, budget), Moment::TooFar, "it would be left before its commit point");
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl Drive {
         note["guard"] = json!(guard.as_ref().and_then(Guard::pid));
         self.unguarded = guard.is_none();
         self.guard = guard;
+        self.hands.await_near(&self.cx, of.way, window.budget.0).await?;
         Ok(note)
     }
 }

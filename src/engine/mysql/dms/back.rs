@@ -87,7 +87,7 @@ pub(super) async fn lay(cx: &Context) -> Outcome<()> {
     let step = dms::around::step(cx)?;
     let of = Move { step: "window".to_owned(), act: Act::Apply, way: Heading::Forth };
     Replication(step).follow(cx, &of, &source, &target, Heading::Back, &position).await?;
-    arm::prove(cx, Heading::Back).await
+    arm::prove(cx, Heading::Back).await.map(drop)
 }
 
 /// Whether the source's server can dial the target's, with the account of the way back, now: a channel receives from where

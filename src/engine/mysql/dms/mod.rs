@@ -9,6 +9,8 @@ mod replicate;
 mod schema;
 mod window;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::json;
 
@@ -77,6 +79,13 @@ impl Engine for ThroughDms {
 
     async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
         window::arm(cx, state, of).await
+    }
+
+    async fn await_near(&self, cx: &Context, way: Heading, budget: Duration) -> Outcome<()> {
+        match way {
+            Heading::Forth => Ok(()),
+            Heading::Back => Mysql(self.0).await_near(cx, way, budget).await,
+        }
     }
 
     fn describe_stop(&self, plan: &Plan, way: Heading, limit_ms: u64) -> (Lines, Lines) {
