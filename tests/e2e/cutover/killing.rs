@@ -13,7 +13,7 @@ use pointsman::{
     sandbox::{history::Side, postgres::Postgres},
 };
 
-use super::support::{KILLED, Load, Scene, Staged, ended};
+use super::support::{KILLED, Load, Scene, Seen, Staged, ended};
 
 /// Transactions a second.
 const RATE: f64 = 300.0;
@@ -59,6 +59,15 @@ pub async fn kill_a_rollback<K: Staged>(rate: f64, first: u64, of: u64) {
 /// After a kill: writes flow, the window is left, the journal can be gone on with, and everything can be undone.
 async fn recover<K: Staged>(scene: &Scene<K>, load: Load, seq: u64, resumes: bool) {
     let began = Instant::now();
+    let when = lead_back(scene, &load, seq, resumes).await;
+    scene.assert_undone(&when).await;
+    let seen = account_for(scene, load, &when).await;
+    seen.assert_within_budget(scene);
+    println!("recovered in {:?}", began.elapsed());
+}
+
+/// A run that was killed is resumed, or not, and then taken back as a whole; says where it was killed.
+pub async fn lead_back<K: Staged>(scene: &Scene<K>, load: &Load, seq: u64, resumes: bool) -> String {
     let killed_at = super::support::summary(&scene.entries()[usize::try_from(seq).unwrap() - 1].event);
     scene.guard_gone().await;
     load.flows().await;
@@ -68,6 +77,7 @@ async fn recover<K: Staged>(scene: &Scene<K>, load: Load, seq: u64, resumes: boo
     if resumes && state.outcome.is_none() {
         let goes_on = scene.call(&["resume", "--output", "json"]).await;
         assert!(matches!(goes_on.code, 0 | 5), "{goes_on:?}\n{}", scene.story());
+        assert_eq!(count(scene, passed), count(scene, proved), "a window is not proved\n{}", scene.story());
         load.flows().await;
     }
     if !matches!(scene.state().outcome, Some((Outcome::RolledBack, _))) {
@@ -75,14 +85,27 @@ async fn recover<K: Staged>(scene: &Scene<K>, load: Load, seq: u64, resumes: boo
     }
     load.flows().await;
     assert_eq!(scene.state().writer, Writer::Source);
-    let when = format!("killed at entry {seq}, {killed_at}");
-    scene.assert_undone(&when).await;
+    format!("killed at entry {seq}, {killed_at}")
+}
+
+/// Every write of the load is where it belongs.
+pub async fn account_for<K: Staged>(scene: &Scene<K>, load: Load, when: &str) -> Seen {
     let mut seen = load.stop().await;
-    let switches = scene.entries().iter().filter(|entry| matches!(entry.event, Event::Passed { .. })).count();
-    println!("{when}");
-    scene.clean(&mut seen, Side::Source, switches).await;
-    seen.assert_within_budget(scene);
-    println!("recovered in {:?}, longest wait {:?}", began.elapsed(), seen.longest_wait());
+    println!("{when}: longest wait {:?}", seen.longest_wait());
+    scene.clean(&mut seen, Side::Source, count(scene, passed)).await;
+    seen
+}
+
+fn count<K: Staged>(scene: &Scene<K>, wanted: fn(&Event) -> bool) -> usize {
+    scene.entries().iter().filter(|entry| wanted(&entry.event)).count()
+}
+
+const fn passed(event: &Event) -> bool {
+    matches!(event, Event::Passed { .. })
+}
+
+const fn proved(event: &Event) -> bool {
+    matches!(event, Event::Proved { .. })
 }
 
 /// If the guard had to act, the journal says so and names the way on.

@@ -5,4 +5,5 @@ pub mod executors;
 pub mod forward;
 pub mod guard;
 pub mod killing;
+mod load;
 pub mod support;

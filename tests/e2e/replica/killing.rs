@@ -2,13 +2,15 @@
 //! no write is lost or doubled, and whatever was promoted is led there and back.
 
 use pointsman::{
-    executor::state::Side as Writer,
-    journal::{Event, Outcome, halt},
-    sandbox::{history::Side, postgres::Postgres},
+    journal::{Event, halt},
+    sandbox::postgres::Postgres,
 };
 
 use super::{RATE, support::Stage};
-use crate::cutover::support::{KILLED, Load, Staged, ended};
+use crate::cutover::{
+    killing::{account_for, lead_back},
+    support::{KILLED, Load, Staged, ended},
+};
 
 /// Kills a run at each of these entries, and recovers: by resuming and going back, or by going back at once.
 async fn kill_at(first: u64, step: usize, up_to: u64) {
@@ -32,27 +34,9 @@ async fn kill_at(first: u64, step: usize, up_to: u64) {
 }
 
 async fn recover(stage: &Stage, load: Load, seq: u64, resumes: bool) {
-    let scene = &stage.scene;
-    let killed_at = crate::cutover::support::summary(&scene.entries()[usize::try_from(seq).unwrap() - 1].event);
-    scene.guard_gone().await;
-    load.flows().await;
-    assert!(scene.state().passage.is_none(), "the window was not left\n{}", scene.story());
-    if resumes && scene.state().outcome.is_none() {
-        let goes_on = scene.call(&["resume", "--output", "json"]).await;
-        assert!(matches!(goes_on.code, 0 | 5), "{goes_on:?}\n{}", scene.story());
-        load.flows().await;
-    }
-    if !matches!(scene.state().outcome, Some((Outcome::RolledBack, _))) {
-        scene.must(5, &["rollback", "--output", "json"]).await;
-    }
-    load.flows().await;
-    assert_eq!(scene.state().writer, Writer::Source);
-    stage.assert_undone(&format!("killed at entry {seq}, {killed_at}")).await;
-    let mut seen = load.stop().await;
-    let switches = scene.entries().iter().filter(|entry| matches!(entry.event, Event::Passed { .. })).count();
-    scene.clean(&mut seen, Side::Source, switches).await;
-    println!("killed at entry {seq} ({killed_at}): longest wait {:?}", seen.longest_wait());
-    seen.assert_within_budget(scene);
+    let when = lead_back(&stage.scene, &load, seq, resumes).await;
+    stage.assert_undone(&when).await;
+    account_for(&stage.scene, load, &when).await.assert_within_budget(&stage.scene);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,17 +2,16 @@
 //! window is left or finished by the guard, nothing is lost or doubled, RDS is asked for one switchover, and the way back
 //! works whatever was in doubt.
 
-use pointsman::{
-    executor::state::Side as Writer,
-    journal::{Event, Outcome, halt},
-    sandbox::history::Side,
-};
+use pointsman::journal::{Event, halt};
 
 use super::{
     RATE,
     support::{Account, DEPLOYMENT},
 };
-use crate::cutover::support::{KILLED, Load, ended, summary};
+use crate::cutover::{
+    killing::{account_for, lead_back},
+    support::{KILLED, Load, ended},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_entry_around_the_switchover_and_every_fifth_of_the_others() {
@@ -49,24 +48,8 @@ async fn kill_at(account: &Account, seq: u64) {
 
 async fn recover(account: &Account, load: Load, seq: u64) {
     let scene = &account.stage.scene;
-    let killed_at = summary(&scene.entries()[usize::try_from(seq).unwrap() - 1].event);
-    scene.guard_gone().await;
-    load.flows().await;
-    assert!(scene.state().passage.is_none(), "the window was not left\n{}", scene.story());
-    if seq % 2 == 1 && scene.state().outcome.is_none() {
-        let goes_on = scene.call(&["resume", "--output", "json"]).await;
-        assert!(matches!(goes_on.code, 0 | 5), "{goes_on:?}\n{}", scene.story());
-        load.flows().await;
-    }
-    if !matches!(scene.state().outcome, Some((Outcome::RolledBack, _))) {
-        scene.must(5, &["rollback", "--output", "json"]).await;
-    }
-    load.flows().await;
-    assert_eq!(scene.state().writer, Writer::Source);
-    assert!(account.asked() <= 1, "asked for twice, killed at {killed_at}\n{}", scene.story());
-    account.stage.assert_undone(&format!("killed at entry {seq}, {killed_at}")).await;
-    let mut seen = load.stop().await;
-    let switches = scene.entries().iter().filter(|entry| matches!(entry.event, Event::Passed { .. })).count();
-    scene.clean(&mut seen, Side::Source, switches).await;
-    println!("killed at entry {seq} ({killed_at}): longest wait {:?}", seen.longest_wait());
+    let when = lead_back(scene, &load, seq, seq % 2 == 1).await;
+    assert!(account.asked() <= 1, "asked for twice, {when}\n{}", scene.story());
+    account.stage.assert_undone(&when).await;
+    account_for(scene, load, &when).await;
 }

@@ -93,6 +93,7 @@ async fn what_rds_refuses_holds_the_run_and_goes_on_when_it_is_mended() {
     assert_eq!(account.asked(), 1, "a person is asked before it is asked for again");
     let told = scene.must(0, &["status"]).await;
     assert!(told.says("rollback not now") && told.says("Writes still wait"), "{told:?}");
+    assert!(told.says("left the run held") && told.says("and then resume") && !told.says("or rollback"), "{told:?}");
 
     account.overlay.switchovers_fail(None);
     account.proxy.plant(at("rds", "RebootDBInstance").only(1), Fault::Denied);
