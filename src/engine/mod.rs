@@ -106,7 +106,7 @@ pub trait Engine: Send + Sync {
     /// What [`Engine::finalize`] sends.
     fn describe_finalize(&self, plan: &Plan) -> Lines;
     /// Drops both streams and everything of ours.
-    async fn finalize(&self, cx: &Context) -> Outcome<()>;
+    async fn finalize(&self, cx: &Context, state: &RunState) -> Outcome<()>;
     /// What stays shut behind it on the side that was left, and what opens it; for a person.
     fn left_shut(&self, _plan: &Plan, _state: &RunState) -> Option<String> {
         None

@@ -36,7 +36,7 @@ impl Action for Finalize {
             let message = "writes still go to the source: there is no cutover to finalize";
             return Err(StepError::told(FailureKind::Refused, message, None));
         }
-        cx.engine().finalize(cx).await?;
+        cx.engine().finalize(cx, state).await?;
         Ok(match cx.engine().left_shut(&cx.plan, state) {
             Some(words) => json!({ "summary": words }),
             None => json!({}),

@@ -128,8 +128,8 @@ pub(in crate::engine) async fn settle(cx: &Context, way: Heading) -> Outcome<Opt
 }
 
 /// The endpoints, and the instance if the run made it, are deleted.
-pub(in crate::engine) async fn finalize(cx: &Context) -> Outcome<()> {
+pub(in crate::engine) async fn finalize(cx: &Context, state: &RunState) -> Outcome<()> {
     let works = Works::of(cx, step(cx)?, "finalize", false).await?;
     works.delete_all().await?;
-    postgres::Postgres.finalize(cx).await
+    postgres::Postgres.finalize(cx, state).await
 }

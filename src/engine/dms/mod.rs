@@ -141,8 +141,8 @@ impl Engine for Dms {
         lines
     }
 
-    async fn finalize(&self, cx: &Context) -> Outcome<()> {
-        around::finalize(cx).await
+    async fn finalize(&self, cx: &Context, state: &RunState) -> Outcome<()> {
+        around::finalize(cx, state).await
     }
 
     async fn verify(&self, cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {

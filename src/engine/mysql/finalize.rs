@@ -1,8 +1,9 @@
 //! Both streams and everything of ours are dropped. The source stays fenced.
 
-use super::common;
+use super::{common, retention};
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
+use crate::executor::state::RunState;
 use crate::plan::Plan;
 use crate::runbook::model::Fence;
 use crate::systems::mysql::fence::Open;
@@ -22,6 +23,7 @@ pub(super) fn describe(plan: &Plan) -> Lines {
         let user = accounts::REPLICATION_USER;
         lines.push((side.clone(), format!("{open}DROP USER IF EXISTS '{user}'@'%';\n{};\n{shut}", setup::TEARDOWN)));
     }
+    lines.extend(retention::restored(plan));
     lines.push((
         pair.source.clone(),
         "-- its accounts stay locked: ALTER USER … ACCOUNT UNLOCK, later, by you\n".into(),
@@ -29,7 +31,7 @@ pub(super) fn describe(plan: &Plan) -> Lines {
     lines
 }
 
-pub(super) async fn finalize(cx: &Context) -> Outcome<()> {
+pub(super) async fn finalize(cx: &Context, state: &RunState) -> Outcome<()> {
     let pair = cx.pair()?.clone();
     let (source, target) = tokio::try_join!(cx.rig.mysql(&pair.source), cx.rig.mysql(&pair.target))?;
     common::stream(&cx.plan, Heading::Back).drop(&source).await?;
@@ -45,7 +47,7 @@ pub(super) async fn finalize(cx: &Context) -> Outcome<()> {
         }
         cleared?;
     }
-    Ok(())
+    retention::restore(state, &target).await
 }
 
 /// Accounts that a message names; more are counted.

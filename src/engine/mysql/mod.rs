@@ -17,6 +17,7 @@ mod preflight;
 mod promote;
 mod prove;
 mod replicate;
+mod retention;
 mod sequences;
 mod statements;
 mod verify;
@@ -134,8 +135,8 @@ impl Engine for Mysql {
         finalize::describe(plan)
     }
 
-    async fn finalize(&self, cx: &Context) -> Outcome<()> {
-        finalize::finalize(cx).await
+    async fn finalize(&self, cx: &Context, state: &RunState) -> Outcome<()> {
+        finalize::finalize(cx, state).await
     }
 
     fn left_shut(&self, plan: &Plan, state: &RunState) -> Option<String> {

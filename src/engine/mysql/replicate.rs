@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{arm, common, finalize};
+use super::{arm, common, finalize, retention};
 use crate::clock;
 use crate::engine::Outcome;
 use crate::executor::context::{Context, remembered};
@@ -48,6 +48,7 @@ impl Replication<'_> {
         if cloned.is_some() {
             self.claim(cx, &target).await?;
         }
+        retention::lengthen(cx, state, of, self.0, &target).await?;
         let carried = self.accounts(cx, state, of, &source, &target).await?;
         let open = self.fence_target(cx, state, of, &target, cloned.as_ref().map(|(_, open)| open)).await?;
         let start = self.copy(cx, state, of, &target, cloned.map(|(start, _)| start)).await?;
@@ -315,6 +316,7 @@ impl Replication<'_> {
         accounts::discard(&target, &made, quiet).await?;
         finalize::clear(&source, &common::exempt(&cx.plan, &self.0.from)).await?;
         finalize::clear(&target, &exempt).await?;
+        retention::restore(state, &target).await?;
         if open.as_ref().is_some_and(|open| open.read_only) {
             target.batch("leave it read-only, as it was", "SET GLOBAL read_only = ON").await?;
         }

@@ -125,7 +125,7 @@ impl Engine for Postgres {
         finalize::describe(plan)
     }
 
-    async fn finalize(&self, cx: &Context) -> Outcome<()> {
+    async fn finalize(&self, cx: &Context, _state: &RunState) -> Outcome<()> {
         finalize::finalize(cx).await
     }
 

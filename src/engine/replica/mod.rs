@@ -176,7 +176,7 @@ impl Engine for Replica {
         finalize::describe(plan)
     }
 
-    async fn finalize(&self, cx: &Context) -> Outcome<()> {
+    async fn finalize(&self, cx: &Context, _state: &RunState) -> Outcome<()> {
         finalize::finalize(cx).await
     }
 

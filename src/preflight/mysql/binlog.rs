@@ -3,7 +3,7 @@
 use super::PreflightInput;
 use super::finding::{Check, Finding, bytes};
 use super::mend::change;
-use crate::systems::mysql::survey::Survey;
+use crate::systems::mysql::{retention as kept_by_rds, survey::Survey};
 
 const HOUR_S: i64 = 3600;
 /// What a copy gets through at the least, in a second.
@@ -110,6 +110,9 @@ fn filters(side: &Survey) -> Finding {
 
 /// How long the log is kept, in seconds; 0 is for ever.
 fn kept(side: &Survey) -> Option<i64> {
+    if side.server.rds && side.server.rds_retention_hours.is_none() {
+        return None;
+    }
     if let Some(hours) = side.server.rds_retention_hours {
         // Unset means that RDS removes a file as soon as nothing of its own needs it.
         return Some(hours.map_or(1, |hours| hours * HOUR_S));
@@ -134,20 +137,28 @@ fn retention(side: &Survey, input: &PreflightInput) -> Finding {
         why: "The log must be kept from the beginning of the copy until the other side has read it, and on the way \
               back as long as that side may be away; a gap means to copy again.",
     };
-    let Some(kept) = kept(side) else {
-        return check.warn(
-            "it is not known how long the binary log is kept",
-            "binlog_expire_logs_seconds can't be read.",
-            Vec::new(),
-        );
+    let target = side.system == input.target.system;
+    // On an RDS target `replicate` sets it.
+    let promised = if side.server.rds && target { kept_by_rds::hours(input.wanted.copy_limit) * HOUR_S } else { 0 };
+    let Some(now) = kept(side) else {
+        let (read, mend) = if side.server.rds {
+            let mend = "-- have the master user GRANT SELECT ON mysql.rds_configuration to our account".to_owned();
+            ("mysql.rds_configuration can't be read.", vec![mend])
+        } else {
+            ("binlog_expire_logs_seconds can't be read.", Vec::new())
+        };
+        return check.warn("it is not known how long the binary log is kept", read, mend);
     };
-    if kept == 0 {
+    if now == 0 {
         return check.pass("the binary log is kept until somebody purges it", "There is no expiry; watch the disk.");
     }
+    let kept = now.max(promised);
     let copy = if side.system == input.source.system { input.bytes() / COPIED_A_SECOND } else { 0 };
     let needed = (copy * 2).max(HOUR_S);
     let planned = i64::try_from(input.wanted.copy_limit.0.as_secs()).unwrap_or(i64::MAX);
-    let read = format!("It is kept for {}; the copy may take until {}.", hours(kept), hours(planned));
+    let set =
+        if promised > now { format!(", and `replicate` has it kept for {}", hours(promised)) } else { String::new() };
+    let read = format!("It is kept for {}{set}; the copy may take until {}.", hours(now), hours(planned));
     let mend = keep_longer(side, planned.max(needed));
     if kept < needed {
         return check.fail("the binary log is not kept for long enough", read, mend);
@@ -220,6 +231,7 @@ pub(super) fn size(side: &Survey) -> String {
 mod tests {
     use super::super::Level;
     use super::super::testing::{judged, judged_mariadb, set};
+    use crate::runbook::units::Span;
 
     #[test]
     fn the_log_is_needed_on_both_sides_when_a_way_back_is_kept() {
@@ -278,14 +290,31 @@ mod tests {
             set(&mut input.source, "expire_logs_days", "0.5");
         });
         assert!(days.level == Level::Warn && days.detail.contains("12 h"));
-        let rds = |hours| {
+    }
+
+    #[test]
+    fn rds_keeps_it_only_when_told_and_a_run_tells_the_target() {
+        let source = |hours| {
+            judged("binlog-retention", "source", move |input| {
+                input.source.server.rds = true;
+                input.source.server.rds_retention_hours = hours;
+            })
+        };
+        let levels = [source(Some(None)), source(Some(Some(48))), source(None)].map(|finding| finding.level);
+        assert_eq!(levels, [Level::Fail, Level::Pass, Level::Warn]);
+        assert_eq!(source(Some(None)).mend, ["CALL mysql.rds_set_configuration('binlog retention hours', 25);"]);
+        let target = |hours, limit: u64| {
             judged("binlog-retention", "target", move |input| {
                 input.target.server.rds = true;
                 input.target.server.rds_retention_hours = Some(hours);
+                input.wanted.copy_limit = Span::secs(limit);
             })
         };
-        assert_eq!([rds(None).level, rds(Some(48)).level], [Level::Fail, Level::Pass]);
-        assert_eq!(rds(None).mend, ["CALL mysql.rds_set_configuration('binlog retention hours', 25);"]);
+        let set = target(None, 24 * 3600);
+        assert!(set.level == Level::Pass && set.detail.contains("`replicate` has it kept for 25 h"), "{}", set.detail);
+        let enough = target(Some(48), 24 * 3600);
+        assert!(enough.level == Level::Pass && !enough.detail.contains("`replicate`"), "{}", enough.detail);
+        assert_eq!(target(None, 10 * 24 * 3600).level, Level::Warn, "RDS keeps it for seven days at most");
     }
 
     #[test]

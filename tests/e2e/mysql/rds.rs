@@ -90,6 +90,9 @@ async fn there_and_back_by_rds_procedures_without_super() {
     let channel =
         "SELECT COUNT(*) FROM performance_schema.replication_connection_configuration WHERE CHANNEL_NAME = ''";
     assert_eq!(value(&pair.target, channel).await, "1");
+    // Its binary log is kept for the way back, and no longer than that.
+    let kept = "SELECT COALESCE(value, 'not') FROM mysql.rds_configuration";
+    assert_eq!(value(&pair.target, kept).await, "24");
     sql(&pair.target, &format!("INSERT INTO {DATABASE}.moved VALUES (2)")).await;
     let (code, said) = program(&["rollback", "--reason", "try the way back"]).await;
     assert_eq!(code, Some(5), "{said}");
@@ -97,6 +100,7 @@ async fn there_and_back_by_rds_procedures_without_super() {
     let moved = format!("SELECT GROUP_CONCAT(id ORDER BY id) FROM {DATABASE}.moved");
     assert_eq!(value(&pair.source, &moved).await, "1,2", "the row that was written on the target came back");
     assert_eq!(value(&pair.target, channel).await, "0");
+    assert_eq!(value(&pair.target, kept).await, "not");
     let left = "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'pointsman'";
     assert_eq!((value(&pair.source, left).await, value(&pair.target, left).await), ("0".into(), "0".into()));
     sql(&pair.source, &format!("INSERT INTO {DATABASE}.moved VALUES (3)")).await;

@@ -156,10 +156,10 @@ impl Engine for ThroughDms {
         lines
     }
 
-    async fn finalize(&self, cx: &Context) -> Outcome<()> {
+    async fn finalize(&self, cx: &Context, state: &RunState) -> Outcome<()> {
         let works = Works::of(cx, step(cx)?, "finalize", false).await?;
         works.delete_all().await?;
-        Mysql(self.0).finalize(cx).await
+        Mysql(self.0).finalize(cx, state).await
     }
 
     async fn verify(&self, cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {

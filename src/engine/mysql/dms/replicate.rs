@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::super::replicate::Replication;
-use super::super::{arm, common};
+use super::super::{arm, common, retention};
 use super::schema::Copying;
 use super::{back, window};
 use crate::clock;
@@ -36,6 +36,7 @@ pub(super) async fn apply(cx: &Context, state: &RunState, of: &Move, step: &Repl
         session.batch("make our schema", back::TABLE).await?;
     }
     let works = Works::of(cx, step, &of.step, false).await?;
+    retention::lengthen(cx, state, of, step, &target).await?;
     let carried = native.accounts(cx, state, of, &source, &target).await?;
     remember_carrier(cx, state, of, &target, works.task).await?;
     native.fence_target(cx, state, of, &target, None).await?;

@@ -1,6 +1,6 @@
 //! `replicate`, as the plan shows it.
 
-use super::super::common;
+use super::super::{common, retention};
 use super::Replication;
 use crate::plan::{CopyBy, Follow, Plan};
 use crate::secret;
@@ -33,6 +33,8 @@ impl Replication<'_> {
         let fencing = common::fencing(plan, &target, &open, &exempt);
         let script = |side: &str| setup::script(flavour, servers, common::side(plan, side).rds);
         let mut apply = vec![(source.clone(), script(&source)), (target.clone(), script(&target))];
+        let (lengthened, restored) = retention::describe(plan, self.0);
+        apply.extend(lengthened);
         if common::copy_by(plan) == CopyBy::Clone {
             apply.extend(self.cloning(&target));
         } else {
@@ -68,6 +70,7 @@ impl Replication<'_> {
                 "-- DROP of the schemas and accounts that were made, and of nothing else".into(),
             ));
         }
+        undo.extend(restored);
         undo.extend([(source.clone(), setup::TEARDOWN.to_owned()), (target.clone(), setup::TEARDOWN.to_owned())]);
         let chosen = plan.choices.mysql.clone().unwrap_or_default();
         let way = if chosen.follow == Follow::Gtid { "GTIDs" } else { "file and position" };

@@ -9,7 +9,7 @@ use super::{
 use crate::clock;
 use crate::systems::Result;
 use crate::systems::mysql::catalog::{self, Identity};
-use crate::systems::mysql::{Access, Database, Session, TextRows};
+use crate::systems::mysql::{Access, Database, Session, TextRows, retention};
 use crate::systems::survey::{ClockReading, Dialled};
 
 impl Survey {
@@ -37,7 +37,7 @@ impl Survey {
         words(&session, &mut survey).await?;
         survey.server.rds = database.spec.is_rds().unwrap_or(!survey.account.rds_procedures.is_empty());
         if survey.server.rds {
-            survey.server.rds_retention_hours = retention(&session).await;
+            survey.server.rds_retention_hours = kept_by_rds(&session).await;
         }
         objects(&session, &mut survey).await?;
         survey.accounts = accounts(&session, nonce).await;
@@ -105,10 +105,8 @@ async fn keyring(session: &Session) -> Option<String> {
     (found != "0").then(|| "component_keyring".to_owned())
 }
 
-async fn retention(session: &Session) -> Option<Option<i64>> {
-    let sql = "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'";
-    let found = session.value("read the retention of RDS", sql).await.ok()?;
-    Some(found.and_then(|hours| hours.parse().ok()))
+async fn kept_by_rds(session: &Session) -> Option<Option<i64>> {
+    retention::read(session).await.ok()
 }
 
 async fn objects(session: &Session, survey: &mut Survey) -> Result<()> {
