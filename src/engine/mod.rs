@@ -98,6 +98,11 @@ pub trait Engine: Send + Sync {
     /// The application's sessions that are left on a side, and how a person sees them; `None` without any.
     async fn sessions_left(&self, cx: &Context, leaving: &str) -> Outcome<Option<String>>;
 
+    /// What the window leaves to do at once when writes go on: quick, and repeatable.
+    async fn complete(&self, _cx: &Context, _way: Heading) -> Outcome<()> {
+        Ok(())
+    }
+
     /// What is to be ended behind the switch, when nobody waits any more; what was seen, in words.
     async fn settle(&self, _cx: &Context, _way: Heading) -> Outcome<Option<String>> {
         Ok(None)

@@ -31,6 +31,11 @@ pub trait Hands: Send + Sync {
         Ok(())
     }
 
+    /// Does what a window leaves to do at once when writes go on; a proof does it too.
+    async fn complete(&self, _cx: &Context, _way: Heading) -> Result<(), StepError> {
+        Ok(())
+    }
+
     /// Starts the guard of a window; `None` where no process can outlive this one.
     async fn guard(&self, cx: &Context, budget: Duration) -> Result<Option<Guard>, String>;
 }
@@ -57,6 +62,10 @@ impl Hands for RealHands {
 
     async fn await_near(&self, cx: &Context, way: Heading, budget: Duration) -> Result<(), StepError> {
         cx.engine().await_near(cx, way, budget).await
+    }
+
+    async fn complete(&self, cx: &Context, way: Heading) -> Result<(), StepError> {
+        cx.engine().complete(cx, way).await
     }
 
     async fn guard(&self, cx: &Context, budget: Duration) -> Result<Option<Guard>, String> {

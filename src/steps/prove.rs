@@ -10,6 +10,7 @@ pub async fn prove(cx: &Context, way: Heading) -> Result<String, String> {
     let words = |error: StepError| error.into_failure().message;
     let pair = cx.pair().map_err(words)?;
     let (leaving, arriving) = (pair.leaving(way).to_owned(), pair.arriving(way).to_owned());
+    cx.engine().complete(cx, way).await.map_err(words)?;
     let mut seen = Vec::new();
     for name in cx.plan.endpoints() {
         let endpoint = cx.rig.endpoint(name).await.map_err(|error| words(error.into()))?;

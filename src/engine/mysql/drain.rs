@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::common;
 use super::freeze::Barrier;
+use super::{common, complete};
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{FailureKind, Move};
 use crate::plan::{Follow, Plan};
 use crate::steps::StepError;
-use crate::systems::mysql::TextRows;
 use crate::systems::mysql::stream::{self, Position};
+use crate::systems::mysql::{TextRows, setup};
 use crate::systems::pair::Heading;
 
 const FLUSH: &str = "FLUSH LOCAL ENGINE LOGS;\n";
@@ -25,7 +25,9 @@ pub(super) fn describe(plan: &Plan, way: Heading) -> Lines {
         position: Position { gtid: Some("POSITION".into()), file: Some("FILE".into()), offset: Some(4) },
         token: "TOKEN".into(),
     };
-    vec![(pair.arriving(way).to_owned(), sql(plan, way, &barrier, 1000))]
+    let mut lines = vec![(pair.arriving(way).to_owned(), sql(plan, way, &barrier, 1000))];
+    lines.extend(describe_shut(plan, way));
+    lines
 }
 
 fn sql(plan: &Plan, way: Heading, barrier: &Barrier, limit_ms: u64) -> String {
@@ -42,9 +44,11 @@ pub(super) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u
     let (session, spare) = (cx.rig.mysql(arriving).await?, cx.rig.mysql_spare(arriving).await?);
     let sql = sql(&cx.plan, of.way, &barrier, limit_ms);
     let limit = Duration::from_millis(limit_ms.saturating_add(100));
-    let results = session.batch_within("wait for the barrier", &sql, limit, &spare).await?;
+    let waiting = session.batch_within("wait for the barrier", &sql, limit, &spare);
+    let (results, unkept) = tokio::join!(waiting, keep_shut(cx, of.way, limit));
+    let results = results?;
     match judged(&results, common::follow(&cx.plan)) {
-        Ok(()) => Ok(json!({ "position": barrier.position })),
+        Ok(()) => Ok(json!({ "position": barrier.position, "unkept": unkept })),
         Err(why) => {
             let trouble = common::stream(&cx.plan, of.way).state(&session).await?.and_then(|found| found.trouble());
             let message = format!(
@@ -54,6 +58,32 @@ pub(super) async fn drain(cx: &Context, state: &RunState, of: &Move, limit_ms: u
             let hint = "the target applies more slowly than the source writes: wait for a lower lag and try again";
             Err(StepError::told(FailureKind::Deadline, message, Some(hint)))
         }
+    }
+}
+
+/// What [`keep_shut`] sends.
+pub(super) fn describe_shut(plan: &Plan, way: Heading) -> Option<(String, String)> {
+    let leaving = plan.pair.as_ref()?.leaving(way);
+    let sql = complete::seal(plan, leaving);
+    (!sql.is_empty()).then(|| (leaving.to_owned(), setup::held("RUN", 1, &sql)))
+}
+
+/// Meanwhile the side that is left is told to stay shut when it is started again. A server that died with everything in
+/// its stream keeps no window from passing: what could not be written down is in what is proved behind it.
+pub(super) async fn keep_shut(cx: &Context, way: Heading, limit: Duration) -> Option<String> {
+    let leaving = cx.pair().ok()?.leaving(way);
+    let sql = complete::seal(&cx.plan, leaving);
+    if sql.is_empty() {
+        return None;
+    }
+    let kept = async {
+        let session = cx.rig.mysql(leaving).await?;
+        setup::send_held(&session, "keep its fence over a restart", (&cx.run, cx.epoch), &sql).await
+    };
+    match tokio::time::timeout(limit, kept).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("{leaving} did not answer")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Both streams and everything of ours are dropped. The source stays fenced.
 
-use super::{common, retention};
+use super::{common, complete, retention};
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
@@ -34,6 +34,7 @@ pub(super) fn describe(plan: &Plan) -> Lines {
 pub(super) async fn finalize(cx: &Context, state: &RunState) -> Outcome<()> {
     let pair = cx.pair()?.clone();
     let (source, target) = tokio::try_join!(cx.rig.mysql(&pair.source), cx.rig.mysql(&pair.target))?;
+    complete::complete(cx, Heading::Forth).await?;
     common::stream(&cx.plan, Heading::Back).drop(&source).await?;
     common::stream(&cx.plan, Heading::Forth).drop(&target).await?;
     for session in [&source, &target] {

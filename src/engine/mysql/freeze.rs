@@ -1,7 +1,8 @@
 //! Fences the side that is left and writes the barrier, in one round trip; and takes that back.
 //!
 //! First those stop who write as applications do, then sessions end, then our token goes into the stream, and then the
-//! server is sealed. The position is read behind the seal: whatever was acknowledged before is in it.
+//! server is shut. The position is read behind that: whatever was acknowledged before is in it. That it stays shut when it is
+//! started again is written down while the other side catches up; until then its accounts, which are locked, keep it.
 
 use std::time::Duration;
 
@@ -51,10 +52,10 @@ fn barrier_sql(
     let new_words = common::side(plan, leaving).new_words;
     let position = stream::show_position(fencing.flavour, common::follow(plan), new_words);
     let (close, expel) = (fencing.close(), fencing.expel(limit_ms));
-    let (written, seal) = (setup::write_token(way, run, token), fencing.seal());
+    let (written, shut) = (setup::write_token(way, run, token), fencing.shut());
     let wait = limit_ms.div_ceil(1000).max(1);
     // XA RECOVER gives the first rows, the position the second ones.
-    let sql = format!("SET SESSION lock_wait_timeout = {wait};\n{close}{expel}XA RECOVER;\n{written}{seal}{position}");
+    let sql = format!("SET SESSION lock_wait_timeout = {wait};\n{close}{expel}XA RECOVER;\n{written}{shut}{position}");
     setup::held(run, epoch, &sql)
 }
 

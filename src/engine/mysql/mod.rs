@@ -5,6 +5,7 @@
 mod arm;
 mod choose;
 mod common;
+mod complete;
 pub mod dms;
 mod drain;
 mod finalize;
@@ -129,6 +130,10 @@ impl Engine for Mysql {
 
     async fn sessions_left(&self, cx: &Context, leaving: &str) -> Outcome<Option<String>> {
         prove::sessions_left(cx, leaving).await
+    }
+
+    async fn complete(&self, cx: &Context, way: Heading) -> Outcome<()> {
+        complete::complete(cx, way).await
     }
 
     fn describe_finalize(&self, plan: &Plan) -> Lines {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::common;
+use super::{common, complete};
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
@@ -10,7 +10,7 @@ use crate::journal::Move;
 use crate::plan::Plan;
 use crate::runbook::model::Promote;
 use crate::systems::mysql::fence::Fencing;
-use crate::systems::mysql::{ident, setup, stream};
+use crate::systems::mysql::{setup, stream};
 use crate::systems::pair::Heading;
 
 pub(super) fn describe(plan: &Plan, way: Heading, _step: &Promote) -> Lines {
@@ -18,11 +18,8 @@ pub(super) fn describe(plan: &Plan, way: Heading, _step: &Promote) -> Lines {
     let arriving = pair.arriving(way);
     let (open, exempt) = (common::planned_open(), common::exempt(plan, arriving));
     let sql = sql(plan, way, &common::fencing(plan, arriving, &open, &exempt), ("RUN", 1));
-    let events = events(plan);
     let mut lines = vec![(arriving.to_owned(), sql)];
-    if !events.is_empty() {
-        lines.push((arriving.to_owned(), events));
-    }
+    lines.extend(complete::describe(plan, way));
     lines
 }
 
@@ -45,10 +42,6 @@ pub(super) async fn promote(cx: &Context, state: &RunState, of: &Move, _step: &P
     let position = results
         .first()
         .and_then(|rows| stream::read_position(rows.first()?, session.flavour(), common::follow(&cx.plan), domain));
-    let events = events(&cx.plan);
-    if !events.is_empty() {
-        session.batch("let the events run", &events).await?;
-    }
     Ok(json!({ "opened_at_position": position }))
 }
 
@@ -57,16 +50,5 @@ fn sql(plan: &Plan, way: Heading, fencing: &Fencing<'_>, (run, epoch): (&str, u6
     let arriving = plan.pair.as_ref().map(|pair| pair.arriving(way)).unwrap_or_default();
     let new_words = common::side(plan, arriving).new_words;
     let position = stream::show_position(fencing.flavour, common::follow(plan), new_words);
-    setup::held(run, epoch, &format!("{position}{}", fencing.lift()))
-}
-
-/// Events run on the side that is written: what switches them on here goes through the stream and switches them off
-/// there, as every replicated event is.
-fn events(plan: &Plan) -> String {
-    let events = plan.choices.mysql.iter().flat_map(|chosen| &chosen.events);
-    events.fold(String::new(), |sql, (schema, event, definer)| {
-        let name = format!("{}.{}", ident(schema), ident(event));
-        let (user, host) = definer.rsplit_once('@').unwrap_or((definer, "%"));
-        sql + &format!("ALTER DEFINER = {}@{} EVENT {name} ENABLE;\n", ident(user), ident(host))
-    })
+    setup::held(run, epoch, &format!("{position}{}", fencing.open()))
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{arm, common, finalize, retention};
+use super::{arm, common, complete, finalize, retention};
 use crate::clock;
 use crate::engine::Outcome;
 use crate::executor::context::{Context, remembered};
@@ -267,7 +267,7 @@ impl Replication<'_> {
     }
 
     /// An event that runs on both sides would do everything twice.
-    async fn events_stand_still(&self, cx: &Context, target: &Session) -> Result<(), StepError> {
+    pub(super) async fn events_stand_still(&self, cx: &Context, target: &Session) -> Result<(), StepError> {
         let quiet = common::choices(&cx.plan, &self.0.to).superuser;
         let events = cx.plan.choices.mysql.iter().flat_map(|chosen| &chosen.events);
         let word =
@@ -314,6 +314,9 @@ impl Replication<'_> {
         self.scheduler_as_before(cx, &target, open.as_ref()).await?;
         let made = remembered::<Vec<String>>(state, "replicate", "accounts").unwrap_or_default();
         accounts::discard(&target, &made, quiet).await?;
+        if remembered::<Open>(state, "window", &format!("open_{}", self.0.from)).is_some() {
+            complete::opened(cx, &self.0.from).await?;
+        }
         finalize::clear(&source, &common::exempt(&cx.plan, &self.0.from)).await?;
         finalize::clear(&target, &exempt).await?;
         retention::restore(state, &target).await?;

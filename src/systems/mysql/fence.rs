@@ -86,6 +86,15 @@ impl Fencing<'_> {
 
     /// Stops also those who pass the first; nothing at all is written from here on, by whomever.
     #[must_use]
+    pub const fn shut(&self) -> &'static str {
+        match (self.mode, self.flavour) {
+            (Fence::ReadOnly, Flavour::Mysql) => "SET GLOBAL super_read_only = ON;\n",
+            _ => "",
+        }
+    }
+
+    /// The same, and it stays so when the server is started again. That is written to a file, which takes milliseconds.
+    #[must_use]
     pub const fn seal(&self) -> &'static str {
         match (self.mode, self.flavour) {
             (Fence::ReadOnly, Flavour::Mysql) => "SET PERSIST super_read_only = ON;\n",
@@ -108,25 +117,42 @@ impl Fencing<'_> {
         format!("CALL pointsman.expel({}, {limit_ms});\n", literal(&self.exempt.join(",")))
     }
 
-    /// Opens it for writes again.
+    /// Opens it for writes again, until it is started again.
     #[must_use]
-    pub fn lift(&self) -> String {
-        let mut sql = String::new();
-        if self.mode == Fence::ReadOnly {
-            if self.flavour == Flavour::Mysql {
-                sql += "SET GLOBAL super_read_only = OFF;\n";
-            }
-            sql += "SET GLOBAL read_only = OFF;\n";
-        }
+    pub fn open(&self) -> String {
+        let mut sql = self.writable();
         sql += &self.each_account("UNLOCK");
-        if self.mode == Fence::ReadOnly {
-            match self.flavour {
-                Flavour::Mysql => sql += "RESET PERSIST IF EXISTS super_read_only;\n",
-                Flavour::Mariadb if self.open.scheduler => sql += "SET GLOBAL event_scheduler = ON;\n",
-                Flavour::Mariadb => {}
-            }
+        if self.mode == Fence::ReadOnly && self.flavour == Flavour::Mariadb && self.open.scheduler {
+            sql += "SET GLOBAL event_scheduler = ON;\n";
         }
         sql
+    }
+
+    /// Lets everybody write who can log in.
+    #[must_use]
+    pub fn writable(&self) -> String {
+        match (self.mode, self.flavour) {
+            (Fence::ReadOnly, Flavour::Mysql) => {
+                "SET GLOBAL super_read_only = OFF;\nSET GLOBAL read_only = OFF;\n".into()
+            }
+            (Fence::ReadOnly, Flavour::Mariadb) => "SET GLOBAL read_only = OFF;\n".into(),
+            _ => String::new(),
+        }
+    }
+
+    /// What [`Fencing::seal`] wrote down is forgotten.
+    #[must_use]
+    pub fn forget(&self) -> String {
+        match (self.mode, self.flavour) {
+            (Fence::ReadOnly, Flavour::Mysql) => "RESET PERSIST IF EXISTS super_read_only;\n".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// Opens it for writes again, for good.
+    #[must_use]
+    pub fn lift(&self) -> String {
+        format!("{}{}", self.open(), self.forget())
     }
 
     /// Statements of the freeze that change nothing on a server that is open: they show that they are allowed, and what
@@ -183,6 +209,8 @@ mod tests {
             mysql.lift().contains("ACCOUNT UNLOCK")
                 && mysql.lift().ends_with("RESET PERSIST IF EXISTS super_read_only;\n")
         );
+        assert!(mysql.shut().contains("GLOBAL super_read_only = ON") && mariadb.shut().is_empty());
+        assert!(!mysql.open().contains("PERSIST"), "a file is written only when nobody waits: {}", mysql.open());
         let rds = Fencing { quiet: false, ..fencing(Fence::Accounts, Flavour::Mysql, &open) };
         assert!(!rds.close().contains("SET") && rds.close().contains("ACCOUNT LOCK") && rds.seal().is_empty());
     }

@@ -4,6 +4,7 @@
 use pointsman::sandbox::mysql::Mysql;
 use tokio::process::Command;
 
+use super::copy::until;
 use super::pairs::{Settings, pair, sql, value};
 
 const OFF: Settings = &[("gtid-mode", "OFF"), ("enforce-gtid-consistency", "OFF")];
@@ -67,6 +68,9 @@ async fn one_schema_there_and_back_by_file_and_position() {
     let (code, said) = program(&["resume"]).await;
     assert!(code == Some(4) && said.contains("target has started again, and forgot the filter"), "{code:?} {said}");
     sql(&pair.target, FILTER).await;
+    // The way back dials a server that was away once a second, and a window begins only where it is there.
+    let receives = "SELECT COUNT(*) FROM performance_schema.replication_connection_status WHERE SERVICE_STATE = 'ON'";
+    until("the way back receives", async || value(&pair.source, receives).await == "1").await;
     sql(&pair.source, "INSERT INTO shop.moved VALUES (2); INSERT INTO other.stays VALUES (1)").await;
     std::fs::write(&ready, "").unwrap();
     let (code, said) = program(&["resume"]).await;
@@ -74,9 +78,14 @@ async fn one_schema_there_and_back_by_file_and_position() {
     assert!(said.contains("window passed: writes go to the target"), "{said}");
     let schemas = "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'other'";
     assert_eq!(value(&pair.target, schemas).await, "0");
+    // The side that was left stays shut when it is started again, and the other one open.
+    let shut = "SELECT COUNT(*) FROM performance_schema.persisted_variables \
+                WHERE VARIABLE_NAME = 'super_read_only' AND VARIABLE_VALUE = 'ON'";
+    assert_eq!((value(&pair.source, shut).await, value(&pair.target, shut).await), ("1".into(), "0".into()));
     sql(&pair.target, "INSERT INTO shop.moved VALUES (3)").await;
     let (code, said) = program(&["rollback", "--to", "wait", "--reason", "try the way back"]).await;
     assert_eq!(code, Some(5), "{said}");
+    assert_eq!((value(&pair.source, shut).await, value(&pair.target, shut).await), ("0".into(), "1".into()));
     let moved = "SELECT GROUP_CONCAT(id ORDER BY id) FROM shop.moved";
     assert_eq!(value(&pair.source, moved).await, "1,2,3", "what was written on the target came back");
     assert_eq!(asked(), "queue write queue write queue write ");

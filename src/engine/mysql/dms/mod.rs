@@ -138,6 +138,10 @@ impl Engine for ThroughDms {
         Mysql(self.0).sessions_left(cx, leaving).await
     }
 
+    async fn complete(&self, cx: &Context, way: Heading) -> Outcome<()> {
+        Mysql(self.0).complete(cx, way).await
+    }
+
     async fn settle(&self, cx: &Context, way: Heading) -> Outcome<Option<String>> {
         window::settle(cx, way).await
     }

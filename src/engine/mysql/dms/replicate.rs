@@ -54,6 +54,7 @@ pub(super) async fn apply(cx: &Context, state: &RunState, of: &Move, step: &Repl
         works.task(&instance, &from, &to).await?;
         let loaded = works.load().await?;
         copying.after(cx, of).await?;
+        native.events_stand_still(cx, &target).await?;
         works.busy("gathering statistics on the target");
         copying.analyze(cx).await?;
         let rows: i64 = loaded.iter().map(|table| table.loaded).sum();
@@ -144,6 +145,7 @@ pub(super) fn describe(plan: &Plan, step: &Replicate) -> Description {
     described.apply.push(said(
         "-- ALTER TABLE: secondary keys, then foreign keys; then functions, procedures, views, events at rest",
     ));
+    described.apply.push(said("-- ALTER EVENT of each event that runs on the source: DISABLE ON REPLICA"));
     described.apply.push(said("-- CREATE TRIGGER and DROP TRIGGER of each trigger: a trial"));
     described.apply.push(said("ANALYZE NO_WRITE_TO_BINLOG TABLE EACH TABLE"));
     let resume = json!({ "ReplicationTaskArn": names.task, "StartReplicationTaskType": Start::Resume.word() });

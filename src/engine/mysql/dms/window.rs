@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join;
 use serde_json::json;
 
+use super::super::drain::{describe_shut, keep_shut};
 use super::super::freeze::Barrier;
 use super::super::{arm, common, promote as native, verify as compared};
 use super::schema::{self, Copying};
@@ -124,6 +125,7 @@ pub(super) async fn drain(cx: &Context, state: &RunState, limit_ms: u64) -> Outc
     let barrier: Barrier =
         remembered(state, "freeze", "barrier").ok_or_else(|| StepError::broken("there is no barrier to wait for"))?;
     let (session, began) = (cx.rig.mysql(arriving).await?, clock::monotonic());
+    let unkept = keep_shut(cx, Heading::Forth, Duration::from_millis(limit_ms)).await;
     while !is_there(&session, &barrier.token).await? {
         if began.elapsed() > Duration::from_millis(limit_ms) {
             let message = format!("{arriving}: DMS has not carried the token within {limit_ms} ms");
@@ -135,13 +137,15 @@ pub(super) async fn drain(cx: &Context, state: &RunState, limit_ms: u64) -> Outc
     if common::side(&cx.plan, arriving).flush {
         session.batch("make it durable", FLUSH).await?;
     }
-    Ok(json!({ "position": barrier.position }))
+    Ok(json!({ "position": barrier.position, "unkept": unkept }))
 }
 
 pub(super) fn describe_drain(plan: &Plan) -> Lines {
     let Some(pair) = &plan.pair else { return Vec::new() };
     let flush = if common::side(plan, &pair.target).flush { FLUSH } else { "" };
-    vec![(pair.target.clone(), format!("{}{flush}", stream::seen_token(Heading::Forth, "TOKEN")))]
+    let mut lines = vec![(pair.target.clone(), format!("{}{flush}", stream::seen_token(Heading::Forth, "TOKEN")))];
+    lines.extend(describe_shut(plan, Heading::Forth));
+    lines
 }
 
 /// Shuts DMS out: its accounts are locked and its sessions ended, so that nothing goes in a circle, whatever the task does.
