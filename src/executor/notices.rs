@@ -23,6 +23,8 @@ pub const NOTE: &str = "rds-event";
 /// The second reading comes so soon after the first; each pause is twice the one before, up to the longest.
 const SHORTEST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(30);
+/// The first one comes so late where writes wait: what ends sooner has the whole pace of calls for itself.
+const WRITES_WAIT: Duration = Duration::from_secs(10);
 /// After one that was refused for the pace, or failed.
 const AFTER_TROUBLE: Duration = Duration::from_secs(120);
 /// At the end of a step they are waited for no longer.
@@ -103,10 +105,11 @@ impl Pace {
         }
     }
 
-    /// For somebody else's wait.
-    fn anew(self) -> Self {
+    /// For somebody else's wait; `inside` of a window or not.
+    fn anew(self, inside: bool, now: Instant) -> Self {
         match self {
             Self::After(_, AFTER_TROUBLE) | Self::Never => self,
+            _ if inside => Self::After(now + WRITES_WAIT, WRITES_WAIT),
             _ => Self::Fresh,
         }
     }
@@ -136,7 +139,9 @@ impl Context {
         }
         let mut desk = self.notices.desk();
         if desk.of.as_ref() != Some(of) {
-            *desk = Desk { of: Some(of.clone()), pace: desk.pace.anew(), ..Desk::default() };
+            let inside = self.plan.position(&of.step).is_some_and(|at| self.plan.steps[at].window.is_some());
+            let pace = desk.pace.anew(inside, clock::monotonic());
+            *desk = Desk { of: Some(of.clone()), pace, ..Desk::default() };
         }
         desk.sources.extend(sources.iter().map(|source| (source.clone(), system.to_owned())));
         match desk.reading.as_mut().map(oneshot::Receiver::try_recv) {
@@ -164,7 +169,7 @@ impl Context {
             }
         }
         let mut desk = self.notices.desk();
-        *desk = Desk { pace: desk.pace.anew(), ..Desk::default() };
+        *desk = Desk { pace: desk.pace, ..Desk::default() };
     }
 
     fn take_reading(&self, of: &Move, fresh: bool) -> Option<Reading> {
@@ -237,6 +242,9 @@ mod tests {
         assert_eq!(pace.read(Err(Some(Trouble::Throttled)), now), Pace::After(now + AFTER_TROUBLE, AFTER_TROUBLE));
         assert_eq!(pace.read(Err(None), now), Pace::After(now + AFTER_TROUBLE, AFTER_TROUBLE));
         assert!(!pace.read(Err(Some(Trouble::Denied)), now).is_due(now + AFTER_TROUBLE));
+        let troubled = pace.read(Err(None), now);
+        assert_eq!((pace.anew(false, now), troubled.anew(false, now)), (Pace::Fresh, troubled));
+        assert!(!pace.anew(true, now).is_due(now + LAST), "writes wait");
     }
 
     #[test]

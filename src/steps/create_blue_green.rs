@@ -32,34 +32,20 @@ impl Action for CreateBlueGreen {
         let specs = rds_server::system(plan, &self.of).zip(rds_server::system(plan, &self.from));
         let Some((spec, source)) = specs else { return Description::default() };
         let (name, source) = (rds_server::called(spec), rds_server::called(source));
-        let line = |(operation, parameters)| {
-            let call: Call = Call::new(Service::Rds, operation, parameters);
-            (self.of.clone(), call.to_string())
-        };
         let filter = json!([{ "Name": "blue-green-deployment-name", "Values": [name] }]);
-        let look = line(("DescribeBlueGreenDeployments", json!({ "Filters": filter })));
-        let mut undo = vec![line((
-            "DeleteBlueGreenDeployment",
-            json!({ "BlueGreenDeploymentIdentifier": "bgd-…", "DeleteTarget": false }),
-        ))];
-        undo.extend(match self.undo {
-            UndoCreate::Keep => {
-                let words = "# the green instance is kept: RDS makes it one of its own, and it goes on to cost";
-                vec![(self.of.clone(), words.to_owned())]
-            }
-            UndoCreate::DeleteWithSnapshot => rds_server::deletion("THE GREEN INSTANCE").map(line).into(),
-        });
+        let apply = [
+            ("CreateBlueGreenDeployment", self.parameters(name, source)),
+            ("DescribeBlueGreenDeployments", json!({ "Filters": filter })),
+        ];
+        let clients = "writes to an instance that is not Multi-AZ may wait, for a minute at most, when RDS copies it";
         Description {
             summary: format!(
                 "Make the Blue/Green deployment {name} of {source} ({}), and wait until it is available",
                 self.changes()
             ),
-            apply: vec![line(("CreateBlueGreenDeployment", self.parameters(name, source))), look],
-            undo,
-            clients: Some(
-                "writes to an instance that is not Multi-AZ may wait, for a minute at most, when RDS copies it"
-                    .to_owned(),
-            ),
+            apply: apply.map(|call| self.line(call)).into(),
+            undo: self.undone(),
+            clients: Some(clients.to_owned()),
         }
     }
 
@@ -106,6 +92,24 @@ enum Stands {
 impl CreateBlueGreen {
     fn called(&self, cx: &Context) -> Result<String, DriverError> {
         Ok(rds_server::called(&cx.world.rds(&self.of)?).to_owned())
+    }
+
+    fn line(&self, (operation, parameters): (&'static str, Value)) -> (String, String) {
+        (self.of.clone(), Call::new(Service::Rds, operation, parameters).to_string())
+    }
+
+    /// What takes it back, for the plan.
+    fn undone(&self) -> Vec<(String, String)> {
+        let kept = "# the green instance is kept: RDS makes it one of its own, and it goes on to cost";
+        let record = ("DeleteBlueGreenDeployment", json!({ "BlueGreenDeploymentIdentifier": "bgd-…" }));
+        let mut undo = vec![self.line(record)];
+        match self.undo {
+            UndoCreate::Keep => undo.push((self.of.clone(), kept.to_owned())),
+            UndoCreate::DeleteWithSnapshot => {
+                undo.extend(rds_server::deletion("THE GREEN INSTANCE").map(|call| self.line(call)));
+            }
+        }
+        undo
     }
 
     /// What is sent.

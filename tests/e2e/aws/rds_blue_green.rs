@@ -62,6 +62,7 @@ async fn a_deployment_is_made_once_whatever_is_lost_and_taken_back() {
     let ground = ground("delete-with-snapshot").await;
     let plan = ground.scene.must(0, &["plan", ground.scene.runbook.to_str().unwrap()]).await;
     assert!(plan.says("\"TargetEngineVersion\":\"17.6\"") && plan.says("DeleteBlueGreenDeployment"), "{plan:?}");
+    let policy = ground.scene.must(0, &["iam-policy", ground.scene.runbook.to_str().unwrap()]).await.out;
     let faults = [
         ("CreateBlueGreenDeployment", Fault::ClosedAfter, 1, 1),
         ("CreateBlueGreenDeployment", Fault::ClosedBefore, 2, 1),
@@ -85,6 +86,9 @@ async fn a_deployment_is_made_once_whatever_is_lost_and_taken_back() {
         let shows = shows.map(|field| ground.overlay.shows(GREEN, field));
         assert_eq!(shows, ["17.6", "db.m7g.xlarge", "40", "gp3", "4000"].map(String::from), "{action}");
         ground.scene.must(5, &["rollback", "--output", "json"]).await;
+        for name in ground.scene.proxy.names().iter().filter(|name| name.starts_with(RDS)) {
+            assert!(policy.contains(&format!("\"{}\"", name.replace(' ', ":"))), "{name} is not in {policy}");
+        }
         ground.scene.proxy.heal();
         let left: Vec<_> = ground.overlay.instances().into_iter().map(|(name, _)| name).collect();
         assert_eq!(
