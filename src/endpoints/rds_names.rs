@@ -265,6 +265,7 @@ impl Named {
                 "{}: {} is {} and shall be called {becomes}",
                 self.reach.name, server.identifier, server.status
             );
+            errand.cx.listen(errand.of, &self.reach.name, &[(&server).into()]);
             waiting.rest(errand, PAUSE, &words).await?;
         }
     }

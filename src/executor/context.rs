@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 
+use super::notices::Notices;
 use super::rig::Rig;
 use super::state::RunState;
 use crate::engine::{self, Engine};
@@ -67,6 +68,8 @@ pub struct Context {
     pub sessions: Sessions,
     /// What load balancers had counted when a gate last asked.
     pub baselines: Baselines,
+    /// What RDS says of what is waited for.
+    pub notices: Notices,
 }
 
 impl Context {

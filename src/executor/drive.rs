@@ -14,6 +14,7 @@ use super::context::{Context, Heard, Published};
 use super::decide::{Decision, accepts, decide};
 use super::guard::Guard;
 use super::hands::{Hands, RealHands};
+use super::notices::Notices;
 use super::rig::Rig;
 use super::state::{IllegalTransition, Passage, RunState, StepState};
 use super::{process, take};
@@ -109,9 +110,9 @@ impl Drive {
         let world = World::new(state.plan.systems.clone());
         let plan = Arc::clone(&state.plan);
         let by = process::this();
-        let (sessions, baselines) = (Sessions::default(), Baselines::default());
+        let (sessions, baselines, notices) = (Sessions::default(), Baselines::default(), Notices::default());
         let run = run.to_owned();
-        let cx = Context { plan, world, run, epoch, rig, journal, by, views, ears, sessions, baselines };
+        let cx = Context { plan, world, run, epoch, rig, journal, by, views, ears, sessions, baselines, notices };
         Self {
             cx,
             state,

@@ -46,10 +46,16 @@ pub struct RealHands;
 #[async_trait]
 impl Hands for RealHands {
     async fn act(&self, cx: &Context, state: &RunState, step: &Step, of: &Move) -> Result<Value, StepError> {
-        match of.act {
+        let done = match of.act {
             Act::Apply => steps::action(step).apply(cx, state, of).await,
             Act::Undo => steps::action(step).undo(cx, state, of).await,
+        };
+        // Inside the window nobody waits for that.
+        let inside = cx.plan.position(&of.step).is_none_or(|at| cx.plan.steps[at].window.is_some());
+        if !inside && state.passage.is_none() && !matches!(done, Err(StepError::Interrupted)) {
+            cx.heard_out().await;
         }
+        done
     }
 
     async fn observe(&self, cx: &Context, state: &RunState, step: &Step, of: &Move) -> Result<Observation, StepError> {
@@ -57,7 +63,9 @@ impl Hands for RealHands {
     }
 
     async fn prove(&self, cx: &Context, way: Heading) -> Result<String, String> {
-        steps::prove(cx, way).await
+        let proved = steps::prove(cx, way).await;
+        cx.heard_out().await;
+        proved
     }
 
     async fn await_near(&self, cx: &Context, way: Heading, budget: Duration) -> Result<(), StepError> {

@@ -5,6 +5,7 @@ pub mod decide;
 pub mod drive;
 pub mod guard;
 pub mod hands;
+pub mod notices;
 pub mod process;
 pub mod pulse;
 pub mod rig;

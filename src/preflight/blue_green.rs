@@ -106,6 +106,8 @@ mod tests {
 
     fn facts() -> Facts {
         let deployment = Deployment {
+            tasks: Vec::new(),
+            tags: std::collections::BTreeMap::new(),
             id: "bgd-1".into(),
             name: "upgrade".into(),
             blue: String::new(),

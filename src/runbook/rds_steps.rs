@@ -136,6 +136,52 @@ impl CreateInstance {
     }
 }
 
+/// Make a Blue/Green deployment of an instance of RDS for PostgreSQL, and wait until its green instance follows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CreateBlueGreen {
+    /// Name of the step; its kind when absent.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// The `rds` system of the deployment (`blue-green`): its name comes from there.
+    pub of: Name,
+    /// The `rds` system of the instance that is copied.
+    pub from: Name,
+    /// Version of the green instance, such as `17.6`, of the same major; that of the copied one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
+    /// Class of the green instance, such as `db.m7g.large`; that of the copied one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// Parameter group of the green instance; that of the copied one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter_group: Option<String>,
+    /// Storage of the green instance in whole GiB, such as `200GiB`; that of the copied one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Size>,
+    /// `gp2`, `gp3`, `io1` or `io2`; that of the copied one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_type: Option<String>,
+    /// Provisioned I/O operations a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iops: Option<u32>,
+    /// Throughput of `gp3` in MiB a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<u32>,
+    /// What becomes of the green instance when the step is taken back. The record of the deployment is deleted in any case.
+    #[serde(default)]
+    pub undo: UndoCreate,
+    /// It is available by then.
+    #[serde(default = "CreateBlueGreen::default_timeout")]
+    pub timeout: Span,
+}
+
+impl CreateBlueGreen {
+    const fn default_timeout() -> Span {
+        Span::secs(12 * 3600)
+    }
+}
+
 /// What takes an instance back that was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

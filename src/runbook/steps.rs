@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::OnFail;
-use super::model::{CreateInstance, Decommission, Failover, Name, Parameters, Program, Replicate, RunTask, Snapshot};
+use super::model::{
+    CreateBlueGreen, CreateInstance, Decommission, Failover, Name, Parameters, Program, Replicate, RunTask, Snapshot,
+};
 use super::units::{Share, Span};
 
 /// One unit of work.
@@ -52,6 +54,8 @@ pub enum Step {
     Parameters(Parameters),
     /// Make an instance of RDS that is not there yet.
     CreateInstance(CreateInstance),
+    /// Make a Blue/Green deployment of RDS that is not there yet.
+    CreateBlueGreen(CreateBlueGreen),
     /// Take the side that was left out of service: nothing is deleted.
     Decommission(Decommission),
     /// Make another instance of a cluster of RDS its writer.
@@ -83,6 +87,7 @@ impl Step {
             Self::Snapshot(_) => "snapshot",
             Self::Parameters(_) => "parameters",
             Self::CreateInstance(_) => "create-instance",
+            Self::CreateBlueGreen(_) => "create-blue-green",
             Self::Decommission(_) => "decommission",
             Self::Failover(_) => "failover",
         }
@@ -118,6 +123,7 @@ impl Step {
             Self::Snapshot(step) => step.name.as_deref(),
             Self::Parameters(step) => step.name.as_deref(),
             Self::CreateInstance(step) => step.name.as_deref(),
+            Self::CreateBlueGreen(step) => step.name.as_deref(),
             Self::Decommission(step) => step.name.as_deref(),
             Self::Failover(step) => step.name.as_deref(),
         }

@@ -43,13 +43,9 @@ impl Action for CreateInstance {
         let look = line("DescribeDBInstances", json!({ "DBInstanceIdentifier": called }));
         let undo = match self.undo {
             UndoCreate::Keep => vec![(self.of.clone(), "# none: the instance is kept".to_owned())],
-            UndoCreate::DeleteWithSnapshot => vec![
-                line("ModifyDBInstance", json!({ "DBInstanceIdentifier": called, "DeletionProtection": false })),
-                line(
-                    "DeleteDBInstance",
-                    json!({ "DBInstanceIdentifier": called, "FinalDBSnapshotIdentifier": "pointsman-…" }),
-                ),
-            ],
+            UndoCreate::DeleteWithSnapshot => {
+                rds_server::deletion(called).map(|(operation, parameters)| line(operation, parameters)).into()
+            }
         };
         Description {
             summary: format!(
@@ -102,7 +98,7 @@ impl Action for CreateInstance {
                 return Ok(json!({ "summary": format!("there is no {called} that this run has made") }));
             };
             let words = match found.status.as_str() {
-                "available" | "stopped" | "failed" => self.delete(cx, of, &aws, &found).await?,
+                "available" | "stopped" | "failed" => rds_server::delete(cx, of, &aws, &self.of, &found).await?,
                 status => format!("{called} is {status}"),
             };
             waiting.rest(cx, of, &words).await?;
@@ -153,24 +149,6 @@ impl CreateInstance {
                 Ok(format!("{called} was asked for, and is looked for"))
             }
             Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn delete(&self, cx: &Context, of: &Move, aws: &Aws, found: &Server) -> Result<String, StepError> {
-        let called = &found.identifier;
-        let snapshot = rds_server::identifier(&cx.run, of, &self.of, 0);
-        cx.note(of, json!({ key(of, "deleting"): called, key(of, "snapshot"): snapshot }), Durability::Synced)?;
-        cx.still_mine()?;
-        let asked = if found.protected {
-            driver::unprotect(aws, called).await
-        } else {
-            driver::delete_instance(aws, called, &snapshot).await
-        };
-        match asked {
-            Err(error) if error.certainty != Certainty::Unknown && !error.is_code("InvalidDBInstanceState") => {
-                Err(error.into())
-            }
-            _ => Ok(format!("{called} was asked to be deleted, with the snapshot {snapshot}")),
         }
     }
 

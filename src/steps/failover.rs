@@ -111,6 +111,7 @@ impl Failover {
                 return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
             }
             cx.progress(&of.step, &words);
+            cx.listen(of, &self.of, &[(&found.server).into()]);
             cx.rest((began.elapsed() / 4).clamp(PAUSE / 20, PAUSE)).await?;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{StepError, create_instance, decommission, failover, parameters, run_task, snapshot};
+use super::{StepError, create_blue_green, create_instance, decommission, failover, parameters, run_task, snapshot};
 use crate::clock;
 use crate::endpoints::{self, Endpoint, Errand, Leads, Route};
 use crate::executor::state::{RunState, Side};
@@ -93,6 +93,7 @@ pub(super) async fn findings(plan: &Plan) -> Vec<Finding> {
             Step::Snapshot(step) => findings.push(snapshot::finding(step, &world).await),
             Step::Parameters(step) => findings.push(parameters::finding(step, &world).await),
             Step::CreateInstance(step) => findings.push(create_instance::finding(step, &world).await),
+            Step::CreateBlueGreen(step) => findings.extend(create_blue_green::findings(step, &world).await),
             Step::Failover(step) => findings.push(failover::finding(step, &world).await),
             _ => {}
         }
@@ -120,6 +121,7 @@ pub fn permissions(plan: &Plan) -> Vec<Permission> {
         Step::Snapshot(step) => snapshot::permissions(step, &world),
         Step::Parameters(step) => parameters::permissions(step, &world),
         Step::CreateInstance(step) => create_instance::permissions(step, &world),
+        Step::CreateBlueGreen(step) => create_blue_green::permissions(step, &world),
         Step::Decommission(step) => decommission::permissions(step, &world),
         Step::Failover(step) => failover::permissions(step, &world),
         _ => Vec::new(),

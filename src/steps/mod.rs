@@ -4,6 +4,7 @@
 mod approve;
 mod bake;
 mod command;
+mod create_blue_green;
 mod create_instance;
 mod decommission;
 mod drain;
@@ -125,6 +126,7 @@ pub fn action(step: &Step) -> &dyn Action {
         Step::Snapshot(step) => step,
         Step::Parameters(step) => step,
         Step::CreateInstance(step) => step,
+        Step::CreateBlueGreen(step) => step,
         Step::Decommission(step) => step,
         Step::Failover(step) => step,
     }

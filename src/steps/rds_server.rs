@@ -3,18 +3,21 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use super::StepError;
+use super::notes::key;
 use crate::clock;
 use crate::endpoints::token;
 use crate::executor::context::Context;
-use crate::journal::{FailureKind, Move};
+use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::{Rds, Step, System};
 use crate::runbook::units::Span;
-use crate::systems::DriverError;
-use crate::systems::aws::rds::{self as driver, Kind, Server};
+use crate::systems::aws::rds::{self as driver, Kind, Server, Source};
 use crate::systems::aws::{Access, Aws};
 use crate::systems::world::World;
+use crate::systems::{Certainty, DriverError};
 
 /// The tag of what a run has made.
 pub(super) const TAG: &str = "pointsman-run";
@@ -43,6 +46,7 @@ pub fn changed(step: &Step) -> Vec<&str> {
     match step {
         Step::Snapshot(step) => vec![&step.of],
         Step::Parameters(step) => vec![&step.of],
+        Step::CreateBlueGreen(step) => vec![&step.from],
         Step::Decommission(step) => step.stop.iter().map(String::as_str).collect(),
         _ => Vec::new(),
     }
@@ -80,6 +84,39 @@ pub(super) fn identifier(run: &str, of: &Move, system: &str, number: u64) -> Str
     format!("pointsman-{step}-{}", &token[..16])
 }
 
+/// The calls that delete an instance, as the plan shows them.
+pub(super) fn deletion(called: &str) -> [(&'static str, Value); 2] {
+    [
+        ("ModifyDBInstance", json!({ "DBInstanceIdentifier": called, "DeletionProtection": false })),
+        ("DeleteDBInstance", json!({ "DBInstanceIdentifier": called, "FinalDBSnapshotIdentifier": "pointsman-…" })),
+    ]
+}
+
+/// Asks for the deletion of an instance, with a last snapshot; says what was asked for. It can be asked for again.
+pub(super) async fn delete(
+    cx: &Context,
+    of: &Move,
+    aws: &Aws,
+    name: &str,
+    found: &Server,
+) -> Result<String, StepError> {
+    let called = &found.identifier;
+    let snapshot = identifier(&cx.run, of, name, 0);
+    cx.note(of, json!({ key(of, "deleting"): called, key(of, "snapshot"): snapshot }), Durability::Synced)?;
+    cx.still_mine()?;
+    let asked = if found.protected {
+        driver::unprotect(aws, called).await
+    } else {
+        driver::delete_instance(aws, called, &snapshot).await
+    };
+    match asked {
+        Err(error) if error.certainty != Certainty::Unknown && !error.is_code("InvalidDBInstanceState") => {
+            Err(error.into())
+        }
+        _ => Ok(format!("{called} was asked to be deleted, with the snapshot {snapshot}")),
+    }
+}
+
 /// A wait for AWS that ends.
 pub(super) struct Waiting<'a> {
     name: &'a str,
@@ -93,8 +130,15 @@ impl<'a> Waiting<'a> {
         Self { name, began: clock::monotonic(), limit }
     }
 
-    /// Says what is waited for, and waits a while: longer, the longer it has taken.
+    /// Says what is waited for, and waits a while: longer, the longer it has taken. What RDS says of the server is told.
     pub async fn rest(&self, cx: &Context, of: &Move, words: &str) -> Result<(), StepError> {
+        let sources: Vec<Source> = cx.world.rds(self.name).iter().filter_map(Source::of).collect();
+        self.rest_for(cx, of, words, &sources).await
+    }
+
+    /// The same, where something else is of interest as well.
+    pub async fn rest_for(&self, cx: &Context, of: &Move, words: &str, sources: &[Source]) -> Result<(), StepError> {
+        cx.listen(of, self.name, sources);
         if self.began.elapsed() >= self.limit.0 {
             let message = format!("{}: {words}, and has been for {}", self.name, self.limit);
             let hint = "its events say more (`aws rds describe-events`); `pointsman retry` looks and waits again";

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::executor::notices;
 use crate::journal::{Act, Entry, Event, Failure, Move, Outcome, TakeReason, Word};
 use crate::plan::Plan;
 use crate::systems::pair::Heading;
@@ -14,7 +15,7 @@ pub fn line(entry: &Entry) -> Option<(String, String)> {
         Event::RunStarted { plan, hash } => Some((run(), started(plan, hash))),
         Event::Took { reason } => took(*reason, entry).map(|text| (run(), text)),
         Event::Intent { of, attempt } => Some((of.step.clone(), intent(of, *attempt))),
-        Event::Noted { of, note } => Some((of.step.clone(), note.get("asks")?.as_str()?.to_owned())),
+        Event::Noted { of, note } => Some((of.step.clone(), noted(note)?)),
         Event::Done { of, note, millis } => Some((of.step.clone(), done(of, note, *millis))),
         Event::Failed { of, failure } => Some((of.step.clone(), failed(of, failure))),
         Event::Interrupted { of } => Some((of.step.clone(), "stopped at a safe point".into())),
@@ -34,6 +35,12 @@ pub fn line(entry: &Entry) -> Option<(String, String)> {
         Event::TurnedBack { to, reason } => Some((run(), turned(to.as_deref(), reason))),
         Event::Ended { outcome, reason } => Some((run(), ended(*outcome, reason))),
     }
+}
+
+/// What a person should know of a note.
+fn noted(note: &Value) -> Option<String> {
+    let asks = note.get("asks").and_then(Value::as_str).map(str::to_owned);
+    asks.or_else(|| notices::words(note))
 }
 
 fn started(plan: &Plan, hash: &str) -> String {

@@ -5,12 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock;
+use crate::systems::aws::rds::Source;
 use crate::systems::aws::rds::blue_green::{Deployment, Standing};
 
 /// RDS takes a while to show what it was asked for.
 const SETTLES: Duration = Duration::from_secs(30);
 
 /// What was asked for, and what was seen of it.
+#[derive(Default)]
 pub(super) struct Asking {
     /// When.
     pub at: Option<Timestamp>,
@@ -18,6 +20,8 @@ pub(super) struct Asking {
     pub before: Option<String>,
     /// Whether it was seen under way.
     pub seen: bool,
+    /// What RDS's events are about.
+    pub sources: Vec<Source>,
 }
 
 /// What a look says.
@@ -64,18 +68,19 @@ mod tests {
 
     fn shows(standing: Standing, words: &str) -> Deployment {
         let (id, name, blue) = (String::new(), String::new(), String::new());
-        Deployment { id, name, blue, green: None, standing, words: words.into() }
+        let (tasks, tags) = (Vec::new(), std::collections::BTreeMap::new());
+        Deployment { id, name, blue, green: None, standing, words: words.into(), tasks, tags }
     }
 
     fn asked(secs: i64, before: Option<&str>) -> Asking {
         let at = clock::now() - SignedDuration::from_secs(secs);
-        Asking { at: Some(at), before: before.map(str::to_owned), seen: false }
+        Asking { at: Some(at), before: before.map(str::to_owned), ..Asking::default() }
     }
 
     #[test]
     fn it_is_asked_for_again_only_when_nothing_came_of_it() {
         let available = shows(Standing::Available, "AVAILABLE");
-        let mut nobody = Asking { at: None, before: None, seen: false };
+        let mut nobody = Asking::default();
         assert_eq!(nobody.judge(&available), Look::Free("AVAILABLE".into()));
         assert!(matches!(asked(1, Some("AVAILABLE")).judge(&available), Look::Busy(_)), "RDS shows it later");
         assert!(matches!(asked(1, None).judge(&available), Look::Busy(_)), "another executor may have asked");

@@ -123,7 +123,7 @@ impl BlueGreen {
     /// Has RDS switch over, if it has not yet, and waits until the green one takes writes.
     pub async fn carry_out(&self, cx: &Context, state: &RunState, of: &Move, limit: Span) -> Outcome<()> {
         let began = clock::monotonic();
-        let mut asking = Asking { at: remembered(state, "promote", ASKED), before: None, seen: false };
+        let mut asking = Asking { at: remembered(state, "promote", ASKED), ..Asking::default() };
         loop {
             let words = match self.look(cx, state, &mut asking).await {
                 Look::Arrived => return Ok(()),
@@ -144,6 +144,7 @@ impl BlueGreen {
                 return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
             }
             cx.progress(&of.step, &format!("the switchover of {}: {words}", self.rds));
+            cx.listen(of, &self.rds, &asking.sources);
             tokio::time::sleep(PAUSE.min(began.elapsed() / 4).max(PAUSE / 20)).await;
         }
     }
@@ -169,7 +170,10 @@ impl BlueGreen {
         let found = async { driver::deployment(&self.aws(cx).await?, &self.id).await }.await;
         match found {
             Err(error) => Look::Busy(format!("{}: {}", error.what, error.reason)),
-            Ok(Some(found)) if found.standing != Standing::Completed => asking.judge(&found),
+            Ok(Some(found)) if found.standing != Standing::Completed => {
+                asking.sources = found.sources();
+                asking.judge(&found)
+            }
             // The record may have been deleted by somebody since.
             Ok(record) => match self.arrived(cx, state).await {
                 Ok(Some(words)) if record.is_none() => Look::Refused(format!("its record is gone, and {words}")),
@@ -206,7 +210,7 @@ impl BlueGreen {
                 intend(cx, of, None)?;
                 Err(error.into())
             }
-            _ => Ok(Asking { at: Some(now), before: Some(before), seen: false }),
+            _ => Ok(Asking { at: Some(now), before: Some(before), ..Asking::default() }),
         }
     }
 }

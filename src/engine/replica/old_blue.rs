@@ -19,7 +19,7 @@ use crate::runbook::model::{Name, Step, System};
 use crate::runbook::units::Span;
 use crate::steps::StepError;
 
-use crate::systems::aws::rds::{self as driver, Kind};
+use crate::systems::aws::rds::{self as driver, Kind, Source};
 use crate::systems::pair::Heading;
 use crate::systems::postgres::{setup, standby, stream};
 use crate::systems::{Certainty, Result};
@@ -64,7 +64,7 @@ async fn follow(cx: &Context, source: &str) -> Outcome<()> {
 
 /// Reboots it, once, and waits until it takes writes.
 async fn restart(cx: &Context, source: &str) -> Outcome<()> {
-    let (began, of) = (clock::monotonic(), step(cx)?);
+    let (began, of, told) = (clock::monotonic(), step(cx)?, told_of(cx, source).await);
     loop {
         let state = take::replay(&cx.journal, &cx.run)?;
         let (before, asked) = (remembered::<String>(&state, "promote", STARTED), remembered(&state, "promote", ASKED));
@@ -89,8 +89,19 @@ async fn restart(cx: &Context, source: &str) -> Outcome<()> {
             return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
         }
         cx.progress(&of.step, &format!("the way back: {source}: {words}"));
+        if let Some((rds, told)) = &told {
+            cx.listen(&of, rds, std::slice::from_ref(told));
+        }
         cx.rest(PAUSE.min(began.elapsed() / 4).max(PAUSE / 20)).await?;
     }
+}
+
+/// What RDS's events are about, with the name that the switchover gave it; nothing when it can't be read now.
+async fn told_of(cx: &Context, source: &str) -> Option<(Name, Source)> {
+    let (rds, resource) = server(cx, source).ok()?;
+    let aws = cx.rig.aws(&rds).await.ok()?;
+    let found = driver::by_resource(&aws, Kind::Instance, &resource).await.ok()??;
+    Some((rds, Source::from(&found)))
 }
 
 fn long_ago(asked: Option<Timestamp>) -> bool {

@@ -17,6 +17,7 @@ use crate::plan::Plan;
 use crate::runbook::model::{Means, Name, System};
 use crate::runbook::units::Span;
 use crate::steps::StepError;
+use crate::systems::aws::rds::Source;
 use crate::systems::postgres::standby;
 use crate::systems::{Certainty, DriverError};
 
@@ -152,6 +153,9 @@ impl Promotion {
                 return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
             }
             cx.progress(&of.step, &format!("the promotion of {target}: {words}"));
+            if let Self::Rds(name) = self {
+                cx.listen(of, name, &cx.world.rds(name).iter().filter_map(Source::of).collect::<Vec<_>>());
+            }
             tokio::time::sleep(self.pause().min(began.elapsed() / 4).max(self.pause() / 20)).await;
         }
     }

@@ -19,7 +19,8 @@ const STATUS: &str = "A server that is being changed or restarted may leave in t
 /// A server that can't be read.
 pub(super) fn absent(system: &str, named: bool, error: &DriverError) -> Finding {
     let check = Check { id: "rds-status", system, why: STATUS };
-    let missing = error.is_code(rds::NO_INSTANCE) || error.is_code(rds::NO_CLUSTER);
+    let missing =
+        [rds::NO_INSTANCE, rds::NO_CLUSTER, rds::blue_green::NO_DEPLOYMENT].iter().any(|code| error.is_code(code));
     if missing && !named {
         let mend = vec!["-- nothing, when a step makes it; else correct the identifier".to_owned()];
         return check.warn("it is not there yet", format!("{}.", error.reason), mend);
@@ -160,7 +161,8 @@ mod tests {
         assert_eq!((pending.level, pending.mend.len()), (Level::Warn, 2));
         assert!(pending.detail.contains("class: db.m7g.xlarge") && pending.detail.contains("system-update by itself"));
         let event = |category: &str| {
-            let event = Event { at: "10:00".into(), message: "Something".into(), categories: vec![category.into()] };
+            let categories = vec![category.into()];
+            let event = Event { at: "10:00".into(), message: "Something".into(), categories, ..Event::default() };
             judged("rds-events", |facts| facts.events = vec![event]).level
         };
         assert_eq!((event("failover"), event("creation")), (Level::Warn, Level::Pass));

@@ -106,6 +106,10 @@ fn systems_of_steps(check: &mut Check<'_>) {
             Step::Snapshot(step) => check.system(&format!("{path}/of"), &step.of, "rds"),
             Step::Parameters(step) => check.system(&format!("{path}/of"), &step.of, "rds"),
             Step::CreateInstance(step) => check.system(&format!("{path}/of"), &step.of, "rds"),
+            Step::CreateBlueGreen(step) => {
+                check.system(&format!("{path}/of"), &step.of, "rds");
+                check.system(&format!("{path}/from"), &step.from, "rds");
+            }
             _ => {}
         }
     }

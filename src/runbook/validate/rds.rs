@@ -2,7 +2,10 @@
 //! they may stand.
 
 use super::Check;
-use crate::runbook::model::{CreateInstance, Decommission, Name, Parameters, Reboot, Step, System};
+use crate::runbook::model::{
+    CreateBlueGreen, CreateInstance, Decommission, Name, Parameters, Rds, Reboot, Step, System,
+};
+use crate::runbook::units::Size;
 
 pub(super) fn values(check: &mut Check<'_>) {
     for (path, step) in check.steps() {
@@ -12,6 +15,7 @@ pub(super) fn values(check: &mut Check<'_>) {
                 check.error(&format!("{path}/set"), "empty-list", "no parameter is set", remedy);
             }
             Step::CreateInstance(step) => create(check, &path, step),
+            Step::CreateBlueGreen(step) => deployment(check, &path, step),
             Step::Decommission(step) => decommission(check, &path, step),
             _ => {}
         }
@@ -29,9 +33,50 @@ fn create(check: &mut Check<'_>, path: &str, step: &CreateInstance) {
         let remedy = "write a reference such as `${aws-secret:NAME#password}`, or leave it out: RDS makes one";
         check.error(&format!("{path}/password"), "literal-password", message, remedy);
     }
-    if step.storage.0 == 0 || !step.storage.0.is_multiple_of(1 << 30) {
+    whole_gib(check, path, step.storage);
+}
+
+fn whole_gib(check: &mut Check<'_>, path: &str, storage: Size) {
+    if storage.0 == 0 || !storage.0.is_multiple_of(1 << 30) {
         check.error(&format!("{path}/storage"), "bad-storage", "RDS takes whole GiB", "write such as `200GiB`");
     }
+}
+
+/// A deployment has a name, and is made of one instance.
+fn deployment(check: &mut Check<'_>, path: &str, step: &CreateBlueGreen) {
+    let of = rds(check, &step.of).map(|spec| spec.blue_green.clone());
+    match of {
+        Some(None) => {
+            let message = format!("`{}` is no Blue/Green deployment, and the step makes one", step.of);
+            check.error(&format!("{path}/of"), "no-deployment", &message, "name the `rds` system with a `blue-green`");
+        }
+        Some(Some(name)) if !name.contains("${") && !is_name(&name) => {
+            let message = format!("RDS takes no Blue/Green deployment that is called `{name}`");
+            let remedy = "write letters, digits and single hyphens, a letter first, 60 at most";
+            check.error(&format!("{path}/of"), "bad-name", &message, remedy);
+        }
+        _ => {}
+    }
+    if rds(check, &step.from).is_some_and(|spec| spec.instance.is_none()) {
+        let message = format!("`{}` is no instance, and the step copies one", step.from);
+        check.error(&format!("{path}/from"), "no-instance", &message, "name the `rds` system of an `instance`");
+    }
+    if let Some(storage) = step.storage {
+        whole_gib(check, path, storage);
+    }
+}
+
+fn rds<'a>(check: &'a Check<'_>, name: &str) -> Option<&'a Rds> {
+    match check.runbook.systems.get(name) {
+        Some(System::Rds(spec)) => Some(spec),
+        _ => None,
+    }
+}
+
+/// `BlueGreenDeploymentName` in the API reference: 60 characters, `[a-zA-Z](?:-?[a-zA-Z0-9]+)*`.
+fn is_name(name: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric());
+    name.len() <= 60 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.split('-').all(plain)
 }
 
 fn decommission(check: &mut Check<'_>, path: &str, step: &Decommission) {
@@ -67,7 +112,7 @@ pub(super) fn order(check: &mut Check<'_>) {
     for (n, (path, step)) in steps.iter().enumerate() {
         match step {
             Step::Parameters(step) if window.is_some_and(|window| window < n) => rebooted(check, path, step),
-            Step::CreateInstance(_) if replicates => {
+            Step::CreateInstance(_) | Step::CreateBlueGreen(_) if replicates => {
                 let message = "a plan is made from what stands in both databases, and this one is not there yet";
                 let remedy = "put it into a runbook of its own, and run that first";
                 check.error(path, "not-there-yet", message, remedy);

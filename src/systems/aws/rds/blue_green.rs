@@ -2,15 +2,25 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_BlueGreenDeployment.html>
 
-use aws_sdk_rds::types::{BlueGreenDeployment, Filter};
+use std::collections::BTreeMap;
 
-use super::{Instance, instance};
+use aws_sdk_rds::types::{BlueGreenDeployment, BlueGreenDeploymentTask, Filter, Tag};
+
+use super::server::tags;
+use super::{Instance, Source, instance};
+use crate::runbook::model::CreateBlueGreen;
 use crate::runbook::units::Span;
 use crate::systems::aws::{Aws, Service};
 use crate::systems::{Certainty, DriverError, Result};
 
 /// Code of the answer when there is no such deployment.
 pub const NO_DEPLOYMENT: &str = "BlueGreenDeploymentNotFoundFault";
+/// Code of the answer when there is one of this name already.
+pub const DEPLOYMENT_EXISTS: &str = "BlueGreenDeploymentAlreadyExistsFault";
+/// Code of the answer when a deployment can't be deleted now.
+pub const DEPLOYMENT_BUSY: &str = "InvalidBlueGreenDeploymentStateFault";
+
+const GIB: u64 = 1 << 30;
 
 /// How a deployment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +67,10 @@ pub struct Deployment {
     pub standing: Standing,
     /// The status in the words of RDS, with what it says about it.
     pub words: String,
+    /// What RDS does to make it, and how far each is: `PENDING`, `IN_PROGRESS`, `COMPLETED`, `FAILED`.
+    pub tasks: Vec<(String, String)>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 impl Deployment {
@@ -64,6 +78,14 @@ impl Deployment {
     #[must_use]
     pub fn green_identifier(&self) -> Option<&str> {
         self.green.as_deref().and_then(|arn| arn.rsplit(':').next())
+    }
+
+    /// What events are about it: itself, and both instances.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        let instances = self.green_identifier().into_iter().chain([self.blue_identifier()]);
+        let instances = instances.map(|name| Source::Instance(name.to_owned()));
+        instances.chain([Source::Deployment(self.id.clone(), self.name.clone())]).collect()
     }
 
     /// The identifier of the blue instance, as it is called now.
@@ -78,13 +100,16 @@ impl From<BlueGreenDeployment> for Deployment {
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (status, details) = (found.status.unwrap_or_default(), some(found.status_details));
         let words = details.as_ref().map_or_else(|| status.clone(), |details| format!("{status}: {details}"));
+        let task = |task: BlueGreenDeploymentTask| (task.name.unwrap_or_default(), task.status.unwrap_or_default());
         Self {
             id: found.blue_green_deployment_identifier.unwrap_or_default(),
             name: found.blue_green_deployment_name.unwrap_or_default(),
             blue: found.source.unwrap_or_default(),
             green: some(found.target),
             standing: Standing::from(status.as_str()),
-            words,
+            words: crate::secret::mask(&words),
+            tasks: found.tasks.unwrap_or_default().into_iter().map(task).collect(),
+            tags: tags(found.tag_list),
         }
     }
 }
@@ -127,9 +152,34 @@ pub async fn green(aws: &Aws, name: &str) -> Result<Instance> {
     }
 }
 
+/// Begins to make one of the instance with this ARN, with one tag.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateBlueGreenDeployment.html>
+pub async fn create_deployment(
+    aws: &Aws,
+    name: &str,
+    source: &str,
+    spec: &CreateBlueGreen,
+    tag: (&str, &str),
+) -> Result<()> {
+    let tag = Tag::builder().key(tag.0).value(tag.1).build();
+    let number = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+    let ask = || {
+        let call = aws.rds().create_blue_green_deployment().blue_green_deployment_name(name).source(source);
+        let call = call.tags(tag.clone()).set_target_engine_version(spec.engine_version.clone());
+        let call = call.set_target_db_instance_class(spec.class.clone());
+        let call = call.set_target_db_parameter_group_name(spec.parameter_group.clone());
+        let call = call.set_target_allocated_storage(spec.storage.map(|size| number(size.0 / GIB)));
+        let call = call.set_target_storage_type(spec.storage_type.clone());
+        let call = call.set_target_iops(spec.iops.map(|iops| number(iops.into())));
+        call.set_target_storage_throughput(spec.throughput.map(|mib| number(mib.into()))).send()
+    };
+    aws.write(Service::Rds, &format!("make the Blue/Green deployment {name}"), ask).await.map(drop)
+}
+
 /// How a person makes one.
-const MAKE_IT: &str = "make it, and wait until it is AVAILABLE: aws rds create-blue-green-deployment \
-                       --blue-green-deployment-name NAME --source ARN-OF-THE-INSTANCE";
+const MAKE_IT: &str = "make it before, by the step `create-blue-green` in a runbook of its own, or by hand, and wait until it \
+                       is AVAILABLE: aws rds create-blue-green-deployment --blue-green-deployment-name NAME --source \
+                       ARN-OF-THE-INSTANCE";
 
 /// Puts the green instance in the place of the blue one. RDS takes everything back when that lasts longer than `limit`.
 pub async fn switch_over(aws: &Aws, id: &str, limit: Span) -> Result<()> {
@@ -159,6 +209,7 @@ mod tests {
         let read = Deployment::from(found);
         assert_eq!((read.standing.clone(), read.words.as_str()), (Standing::Failed, "SWITCHOVER_FAILED: replica lag"));
         assert_eq!((read.blue_identifier(), read.green_identifier()), ("orders", None));
+        assert!(read.tasks.is_empty() && read.tags.is_empty());
         assert_eq!(Standing::from("DELETING"), Standing::Other("DELETING".into()));
     }
 }

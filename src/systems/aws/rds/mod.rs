@@ -8,6 +8,7 @@ pub mod blue_green;
 mod change;
 mod create;
 mod endpoint;
+mod events;
 mod parameters;
 mod power;
 pub mod proxy;
@@ -19,12 +20,13 @@ mod survey;
 pub use change::{failover, promote, rename};
 pub use create::{create_instance, delete_instance, unprotect};
 pub use endpoint::endpoint;
+pub use events::{Event, Source, events, events_since};
 pub use parameters::{Change, Parameter, change_parameters, group_parameters, reboot, with_group};
 pub use power::{start, stop};
 pub use read::{by_resource, cluster, instance, look};
 pub use server::{Cluster, Group, Instance, Kind, Member, Server};
 pub use snapshots::{SNAPSHOT_EXISTS, Snapshot, create_snapshot, snapshot};
-pub use survey::{Event, Parameters, events, maintenance, parameters, permissions as reading};
+pub use survey::{Parameters, maintenance, parameters, permissions as reading};
 
 /// Code of the answer when there is no such instance.
 pub const NO_INSTANCE: &str = "DBInstanceNotFound";

@@ -102,6 +102,12 @@ pub struct Instance {
     pub minor_upgrades: bool,
     /// Its zone.
     pub zone: Option<String>,
+    /// Type of its storage, such as `gp3`.
+    pub storage_type: Option<String>,
+    /// Provisioned I/O operations a second.
+    pub iops: Option<i32>,
+    /// Throughput of its storage in MiB a second.
+    pub throughput: Option<i32>,
     /// Identifier of its certificate authority.
     pub authority: Option<String>,
     /// When its certificate ends.
@@ -205,6 +211,9 @@ impl From<DbInstance> for Instance {
             public: found.publicly_accessible.unwrap_or_default(),
             minor_upgrades: found.auto_minor_version_upgrade.unwrap_or_default(),
             zone: some(found.availability_zone),
+            storage_type: some(found.storage_type),
+            iops: found.iops,
+            throughput: found.storage_throughput,
             authority: some(found.ca_certificate_identifier),
             certificate_until: until,
         }
@@ -231,7 +240,8 @@ fn pending(values: PendingModifiedValues) -> Vec<(String, String)> {
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-fn tags(list: Option<Vec<aws_sdk_rds::types::Tag>>) -> BTreeMap<String, String> {
+/// Tags by their keys.
+pub(super) fn tags(list: Option<Vec<aws_sdk_rds::types::Tag>>) -> BTreeMap<String, String> {
     let pair = |tag: aws_sdk_rds::types::Tag| Some((tag.key?, tag.value.unwrap_or_default()));
     list.unwrap_or_default().into_iter().filter_map(pair).collect()
 }

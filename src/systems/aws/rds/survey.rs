@@ -1,8 +1,8 @@
-//! What the preflight reads of a server beside its own description: parameters, events, and maintenance that waits.
+//! What the preflight reads of a server beside its own description: parameters, and maintenance that waits.
 
 use std::collections::BTreeMap;
 
-use aws_sdk_rds::types::{Event as Told, Parameter as Found, SourceType};
+use aws_sdk_rds::types::Parameter as Found;
 
 use super::{Kind, Server};
 use crate::systems::Result;
@@ -13,17 +13,6 @@ const PAGES: usize = 20;
 
 /// Parameters of a group that have a value, by name.
 pub type Parameters = BTreeMap<String, String>;
-
-/// Something that happened to a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event {
-    /// When, in UTC.
-    pub at: String,
-    /// What, in AWS's words.
-    pub message: String,
-    /// Such as `failover`.
-    pub categories: Vec<String>,
-}
 
 /// The parameters of an instance's group, or of a cluster's.
 pub async fn parameters(aws: &Aws, kind: Kind, group: &str) -> Result<Parameters> {
@@ -50,23 +39,6 @@ async fn page(aws: &Aws, kind: Kind, group: &str, marker: Option<String>) -> Res
     let call = client.describe_db_parameters().db_parameter_group_name(group).set_marker(marker);
     let answer = aws.read(Service::Rds, &what, || call.clone().send()).await?;
     Ok((answer.parameters.unwrap_or_default(), answer.marker))
-}
-
-/// What happened to a server in the last minutes, the newest last.
-pub async fn events(aws: &Aws, server: &Server, minutes: i32) -> Result<Vec<Event>> {
-    let kind = match server.kind {
-        Kind::Instance => SourceType::DbInstance,
-        Kind::Cluster => SourceType::DbCluster,
-    };
-    let call = aws.rds().describe_events().source_identifier(&server.identifier).source_type(kind).duration(minutes);
-    let what = format!("read the events of {}", server.identifier);
-    let answer = aws.read(Service::Rds, &what, || call.clone().send()).await?;
-    let event = |told: Told| Event {
-        at: told.date.map(|at| at.to_string()).unwrap_or_default(),
-        message: told.message.unwrap_or_default(),
-        categories: told.event_categories.unwrap_or_default(),
-    };
-    Ok(answer.events.unwrap_or_default().into_iter().map(event).collect())
 }
 
 /// Maintenance that waits for a server: `(what, from when on by itself)`.

@@ -7,7 +7,7 @@ mod front;
 mod killing;
 mod support;
 
-use pointsman::{executor::state::Side as Writer, sandbox::history::Side};
+use pointsman::{executor::state::Side as Writer, journal::Event, sandbox::history::Side};
 
 use crate::{
     aws::proxy::{Fault, at},
@@ -15,6 +15,11 @@ use crate::{
     replica::support::begins,
 };
 use support::{Account, DEPLOYMENT, steps};
+
+/// Whether a run tells that RDS says so.
+fn told(event: &Event, said: &str) -> bool {
+    matches!(event, Event::Noted { note, .. } if note["rds-event"]["message"] == said)
+}
 
 /// Transactions a second.
 const RATE: f64 = 200.0;
@@ -29,6 +34,10 @@ async fn there_and_back_and_there_for_good() {
     assert_eq!((account.asked(), scene.state().writer), (1, Writer::Target), "{}", scene.story());
     assert_eq!(account.overlay.deployment_status(DEPLOYMENT), "SWITCHOVER_COMPLETED");
     assert_eq!(account.proxy.count("rds", "RebootDBInstance"), 1, "the old one takes writes again");
+    for said in ["Switchover completed on blue/green deployment.", "DB instance restarted"] {
+        let told = scene.entries().into_iter().filter(|entry| told(&entry.event, said)).count();
+        assert_eq!(told, 1, "RDS says once: {said}\n{}", scene.story());
+    }
     let name = |port: u16| format!("port={port} ");
     assert!(account.pooled().contains(&name(account.fronts.port("orders"))), "{}", account.pooled());
     load.flows().await;
@@ -118,7 +127,7 @@ async fn what_can_not_be_switched_over_is_said_before() {
     let check = ["check", scene.runbook.to_str().unwrap()];
     let told = scene.call(&check).await;
     assert!(told.code != 0 && told.says("aws rds create-blue-green-deployment"), "{told:?}");
-    account.deploy().await;
+    account.make().await;
     let source = scene.sandbox.source.connect(pointsman::sandbox::Role::Superuser).await.unwrap();
     source.batch_execute("SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')").await.unwrap();
     let told = scene.must(3, &check).await;

@@ -185,6 +185,19 @@ impl Account {
         }
     }
 
+    /// The deployment, made by a run of its own.
+    pub async fn make(&self) {
+        let scene = &self.stage.scene;
+        let file = scene.runbook.with_file_name("make.yaml");
+        let text = format!(
+            "version: 1\nname: make\nstage: rehearsal\nsystems:\n{}steps:\n  - create-blue-green: {{ of: green, from: blue, \
+             engine-version: \"15.8\", timeout: 1m }}\n",
+            named()
+        );
+        std::fs::write(&file, text).unwrap();
+        scene.must(0, &["run", file.to_str().unwrap(), "--output", "json"]).await;
+    }
+
     /// Writes the runbook: both databases name what they are in RDS.
     pub fn write(&self, steps: &[String]) {
         let scene = &self.stage.scene;
@@ -198,10 +211,7 @@ impl Account {
         let text = text
             .replace("{ postgres: { url: \"${env:SOURCE_URL}\" } }", &database("blue"))
             .replace("{ postgres: { url: \"${env:TARGET_URL}\" } }", &database("green"));
-        let named = format!(
-            "systems:\n  blue: {{ rds: {{ instance: orders }} }}\n  green: {{ rds: {{ blue-green: {DEPLOYMENT} }} }}\n"
-        );
-        std::fs::write(&scene.runbook, text.replacen("systems:\n", &named, 1)).unwrap();
+        std::fs::write(&scene.runbook, text.replacen("systems:\n", &format!("systems:\n{}", named()), 1)).unwrap();
     }
 
     /// After a switchover, everything as it was before it: another green instance follows, the pooler knows the old name.
@@ -223,6 +233,10 @@ impl Account {
     pub fn pooled(&self) -> String {
         Postgres::endpoint(&self.stage.scene.sandbox).concat()
     }
+}
+
+fn named() -> String {
+    format!("  blue: {{ rds: {{ instance: orders }} }}\n  green: {{ rds: {{ blue-green: {DEPLOYMENT} }} }}\n")
 }
 
 fn password(stage: &Stage) -> String {

@@ -3,8 +3,9 @@
 //! the servers behind both instances.
 //!
 //! User guide, "Switching a blue/green deployment in Amazon RDS" and "Creating a blue/green deployment in Amazon RDS"; API
-//! reference, `BlueGreenDeployment` (its statuses), SwitchoverBlueGreenDeployment (30 to 3600 seconds; 300 by default),
-//! DeleteBlueGreenDeployment.
+//! reference, `BlueGreenDeployment` (its statuses), `BlueGreenDeploymentTask` (theirs), CreateBlueGreenDeployment,
+//! SwitchoverBlueGreenDeployment (30 to 3600 seconds; 300 by default), DeleteBlueGreenDeployment. Words of events: user guide,
+//! "Amazon RDS event categories and event messages", "Blue/green deployment events".
 
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc};
 
@@ -29,7 +30,38 @@ pub(super) struct Deployment {
     tags: Vec<(String, String)>,
 }
 
+/// What RDS does to make one (user guide, "Viewing a blue/green deployment": its tasks).
+const TASKS: [&str; 3] = ["CREATING_READ_REPLICA_OF_SOURCE", "DB_ENGINE_VERSION_UPGRADE", "CONFIGURE_BACKUPS"];
+/// What of a request becomes which field of the green instance.
+const TARGETS: [(&str, &str); 6] = [
+    ("TargetEngineVersion", "EngineVersion"),
+    ("TargetDBInstanceClass", "DBInstanceClass"),
+    ("TargetAllocatedStorage", "AllocatedStorage"),
+    ("TargetStorageType", "StorageType"),
+    ("TargetIops", "Iops"),
+    ("TargetStorageThroughput", "StorageThroughput"),
+];
+const DEPLOYMENT: &str = "blue-green-deployment";
+
 impl Deployment {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tasks(&self) -> Node {
+        let status = |number: usize| match (self.status, number) {
+            ("PROVISIONING", 0) => "COMPLETED",
+            ("PROVISIONING", 1) => "IN_PROGRESS",
+            ("PROVISIONING", _) => "PENDING",
+            ("INVALID_CONFIGURATION", 1) => "FAILED",
+            _ => "COMPLETED",
+        };
+        let task = |(number, name): (usize, &&str)| {
+            Node::of("member", vec![Node::leaf("Name", *name), Node::leaf("Status", status(number))])
+        };
+        Node::of("Tasks", TASKS.iter().enumerate().map(task).collect())
+    }
+
     fn shown(&self) -> Vec<Node> {
         let arn = |identifier: &str| format!("arn:aws:rds:us-east-1:123456789012:db:{identifier}");
         let tag =
@@ -40,6 +72,7 @@ impl Deployment {
             Node::leaf("Source", arn(&self.blue)),
             Node::leaf("Status", self.status),
             Node::of("TagList", self.tags.iter().map(tag).collect()),
+            self.tasks(),
         ];
         if self.status != "PROVISIONING" {
             fields.push(Node::leaf("Target", arn(&self.green)));
@@ -56,7 +89,7 @@ type Refusal = (u16, &'static str, String);
 impl State {
     /// API reference, CreateBlueGreenDeployment: the name is taken only once; the source must be available. User guide,
     /// "Creating a blue/green deployment": RDS makes the green instance, with a name made from the blue one's, and has it
-    /// follow; automated backups must be on.
+    /// follow; automated backups must be on. "Limitations and considerations": no master password in Secrets Manager.
     pub(super) fn create_deployment(&mut self, form: Form) -> Answer {
         let name = form.text("BlueGreenDeploymentName");
         if self.deployments.iter().any(|one| one.name == name) {
@@ -74,14 +107,25 @@ impl State {
                 format!("{blue} is not available, or has no automated backups."),
             ));
         }
+        if of.node.at("MasterUserSecret/SecretArn").is_some() {
+            let message = "Blue/green deployments don't support a master password in Secrets Manager.";
+            return Err((400, "SourceDatabaseNotSupportedFault", message.into()));
+        }
         let mut node = of.node.clone();
         node.set("DBInstanceIdentifier", &green);
         node.set("DBInstanceArn", format!("arn:aws:rds:us-east-1:123456789012:db:{green}"));
         node.set("DbiResourceId", format!("db-LOCAL{number:021}"));
-        for (asked, field) in [("TargetEngineVersion", "EngineVersion"), ("TargetDBInstanceClass", "DBInstanceClass")] {
+        for (asked, field) in TARGETS {
             if let Some(value) = form.get(asked) {
                 node.set(field, value);
             }
+        }
+        if let Some(group) = form.get("TargetDBParameterGroupName") {
+            if !self.groups.contains_key(group) {
+                return Err((404, "DBParameterGroupNotFound", format!("DBParameterGroup not found: {group}")));
+            }
+            let fields = vec![Node::leaf("DBParameterGroupName", group), Node::leaf("ParameterApplyStatus", "in-sync")];
+            node.put(Node::of("DBParameterGroups", vec![Node::of("DBParameterGroup", fields)]));
         }
         let phases = VecDeque::from([Phase::new("creating", self.looks, Then::Nothing)]);
         let in_force = self.values_of(node.text("DBParameterGroups/DBParameterGroup/DBParameterGroupName"));
@@ -145,8 +189,26 @@ impl State {
             let work = tokio::spawn(really(blue, green));
             self.deployment(&id)?.work = Some(work);
         }
-        self.tell(&blue, "notification", "Blue/green deployment switchover in progress");
+        let message = format!("Switchover from {blue} to {green} started.");
+        self.tell_of(DEPLOYMENT, &id, "notification", &message);
         Ok(vec![Node::of("BlueGreenDeployment", shown)])
+    }
+
+    fn made_or_not(&mut self, at: usize) {
+        let (id, green) = (self.deployments[at].id.clone(), self.deployments[at].green.clone());
+        if let Some(why) = self.unmade.clone() {
+            (self.deployments[at].status, self.deployments[at].details) = ("INVALID_CONFIGURATION", why.clone());
+            let message = format!("Creation of blue/green deployment failed because {why}");
+            return self.tell_of(DEPLOYMENT, &id, "failure", &message);
+        }
+        // It makes progress by itself.
+        drop(self.describe(Form(&serde_json::Value::Null)));
+        if self.find(&green).is_ok_and(|green| green.status() == "available") {
+            self.deployments[at].status = "AVAILABLE";
+            let message = "Blue/green deployment tasks completed. You can make more modifications to the green environment \
+                           databases or switch over the deployment.";
+            self.tell_of(DEPLOYMENT, &id, "creation", message);
+        }
     }
 
     fn go_on_with_deployments(&mut self) {
@@ -158,12 +220,7 @@ impl State {
                 continue;
             }
             match one.status {
-                "PROVISIONING" => {
-                    let green = one.green.clone();
-                    if self.find(&green).is_ok_and(|green| green.status() == "available") {
-                        self.deployments[at].status = "AVAILABLE";
-                    }
-                }
+                "PROVISIONING" => self.made_or_not(at),
                 "SWITCHOVER_IN_PROGRESS" => self.switched_or_not(at),
                 _ => {}
             }
@@ -175,8 +232,9 @@ impl State {
     fn switched_or_not(&mut self, at: usize) {
         let (blue, green) = (self.deployments[at].blue.clone(), self.deployments[at].green.clone());
         if let Some(why) = self.guardrail.clone() {
-            (self.deployments[at].status, self.deployments[at].details) = ("SWITCHOVER_FAILED", why.clone());
-            return self.tell(&blue, "notification", &format!("Switchover was canceled: {why}"));
+            (self.deployments[at].status, self.deployments[at].details) = ("SWITCHOVER_FAILED", why);
+            let id = self.deployments[at].id.clone();
+            return self.tell_of(DEPLOYMENT, &id, "failure", "Switchover canceled on blue/green deployment.");
         }
         let old = format!("{blue}-old1");
         for (from, to) in [(&blue, &old), (&green, &blue)] {
@@ -185,12 +243,14 @@ impl State {
             }
         }
         let one = &mut self.deployments[at];
-        (one.blue, one.green, one.status) = (old, blue.clone(), "SWITCHOVER_COMPLETED");
-        self.tell(&blue, "notification", "Blue/green deployment switchover completed");
+        (one.blue, one.green, one.status) = (old, blue, "SWITCHOVER_COMPLETED");
+        let id = one.id.clone();
+        self.tell_of(DEPLOYMENT, &id, "notification", "Switchover completed on blue/green deployment.");
     }
 
     /// API reference, DeleteBlueGreenDeployment: DeleteTarget can't be given after a switchover. User guide, "Deleting a
-    /// blue/green deployment": the instances stay otherwise.
+    /// blue/green deployment": the green one must have no deletion protection then; otherwise both instances stay, and before a
+    /// switchover the green one "is promoted to a standalone environment".
     pub(super) fn delete_deployment(&mut self, form: Form) -> Answer {
         let (looks, with_green) = (self.looks, form.is("DeleteTarget"));
         let found = self.deployment(form.text("BlueGreenDeploymentIdentifier"))?;
@@ -198,11 +258,27 @@ impl State {
             let message = format!("The blue/green deployment is in the state {}.", found.status);
             return Err((400, "InvalidBlueGreenDeploymentStateFault", message));
         }
-        let (id, green, shown) = (found.id.clone(), found.green.clone(), found.shown());
-        self.deployments.retain(|one| one.id != id);
-        if with_green && let Ok(green) = self.find(&green) {
-            green.phases.push_back(Phase::new("deleting", looks, Then::Deleted));
+        let (id, green, shown, switched) =
+            (found.id.clone(), found.green.clone(), found.shown(), found.status == "SWITCHOVER_COMPLETED");
+        if let Ok(green) = self.find(&green)
+            && !switched
+        {
+            let promoted = green.local.clone().filter(|_| !with_green);
+            let phase = match with_green {
+                true if green.node.text("DeletionProtection") == "true" => {
+                    let message = "The green DB instance has deletion protection enabled.".to_owned();
+                    return Err((400, "InvalidBlueGreenDeploymentStateFault", message));
+                }
+                true => Phase::new("deleting", looks, Then::Deleted),
+                false => Phase::new("modifying", looks, Then::Nothing),
+            };
+            green.phases.push_back(match promoted {
+                Some(local) => phase.with(async move { local.promoted().await }),
+                None => phase,
+            });
         }
+        self.deployments.retain(|one| one.id != id);
+        self.tell_of(DEPLOYMENT, &id, "deletion", "Blue/green deployment deleted.");
         Ok(vec![Node::of("BlueGreenDeployment", shown)])
     }
 

@@ -74,6 +74,8 @@ struct State {
     deployments: Vec<Deployment>,
     /// Why switchovers fail from now on, if they do.
     guardrail: Option<String>,
+    /// Why deployments that are made from now on can't be, if they can't.
+    unmade: Option<String>,
     snapshots_fail: bool,
     groups: BTreeMap<String, Group>,
     events: Vec<Event>,
@@ -92,6 +94,7 @@ impl Default for Rds {
             snapshots: Vec::new(),
             deployments: Vec::new(),
             guardrail: None,
+            unmade: None,
             snapshots_fail: false,
             groups: BTreeMap::new(),
             events: Vec::new(),
@@ -123,6 +126,16 @@ impl Rds {
     /// Why switchovers that begin from now on fail; `None`: they don't.
     pub fn switchovers_fail(&self, why: Option<&str>) {
         self.lock().guardrail = why.map(str::to_owned);
+    }
+
+    /// Why deployments that are made from now on end as invalid; `None`: they don't.
+    pub fn deployments_fail(&self, why: Option<&str>) {
+        self.lock().unmade = why.map(str::to_owned);
+    }
+
+    /// Names of the deployments, without a look that would count.
+    pub fn deployments(&self) -> Vec<String> {
+        self.lock().deployments.iter().map(|one| one.name().to_owned()).collect()
     }
 
     /// Of a deployment that was switched over, everything again as it was before, with another identifier.

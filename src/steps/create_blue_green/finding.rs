@@ -1,0 +1,87 @@
+//! What is looked at beforehand, and what the step asks of IAM.
+
+use super::judge;
+use crate::endpoints::arn;
+use crate::preflight::{Check, Finding};
+use crate::runbook::model::{CreateBlueGreen, System, UndoCreate};
+use crate::steps::rds_server;
+use crate::systems::DriverError;
+use crate::systems::aws::rds::blue_green as driver;
+use crate::systems::aws::{Access, Permission, Service};
+use crate::systems::world::World;
+
+const CORRECT: &str = "-- correct the system";
+
+/// Whether the name is free, and whether RDS would make it; reads only.
+pub(in crate::steps) async fn findings(step: &CreateBlueGreen, world: &World) -> Vec<Finding> {
+    vec![name(step, world).await, source(step, world).await]
+}
+
+async fn name(step: &CreateBlueGreen, world: &World) -> Finding {
+    let check = Check {
+        id: "create-blue-green",
+        system: &step.of,
+        why: "A deployment that somebody else has made is not touched, and the run holds.",
+    };
+    match named(step, world).await {
+        Ok(None) => check.pass("the name is free", "there is no such deployment."),
+        Err(error) => check.fail("it can't be looked at", format!("{error}."), vec![CORRECT.to_owned()]),
+        Ok(Some(found)) => check.fail(
+            "there is such a deployment already",
+            format!("{} ({}) of {} is {}.", found.name, found.id, found.blue_identifier(), found.words),
+            vec!["-- leave the step out, or choose another name".to_owned()],
+        ),
+    }
+}
+
+async fn named(step: &CreateBlueGreen, world: &World) -> Result<Option<driver::Deployment>, DriverError> {
+    let aws = world.aws(&step.of, Access::ReadOnly).await?;
+    driver::deployment_named(&aws, rds_server::called(&world.rds(&step.of)?)).await
+}
+
+async fn source(step: &CreateBlueGreen, world: &World) -> Finding {
+    let check = Check {
+        id: "create-blue-green",
+        system: &step.from,
+        why: "RDS refuses what it can't copy, and what it replicates logically has no way back.",
+    };
+    let server = match rds_server::looked_at(world, &step.from).await {
+        Ok(server) => server,
+        Err(error) => {
+            return check.fail("the instance can't be read", format!("{error}."), vec![CORRECT.to_owned()]);
+        }
+    };
+    let unfit = judge::unfit(step, &server);
+    if !unfit.is_empty() {
+        let mend = vec!["-- mend it, or correct the step".to_owned()];
+        return check.fail("no deployment can be made of it", format!("{}.", unfit.join("; ")), mend);
+    }
+    if server.is_available() {
+        return check.pass("a deployment can be made of it", format!("{} is available.", server.identifier));
+    }
+    let detail = format!("{} is {}; the step waits until it is available.", server.identifier, server.status);
+    check.warn("no deployment can be made of it now", detail, vec!["-- wait until it is available".to_owned()])
+}
+
+/// What the step asks of IAM.
+///
+/// "Authorizing access to Amazon RDS blue/green deployment operations" in the user guide: the instances have names that RDS
+/// makes, and patterns of names don't reach them; to delete a deployment asks for `DeleteDBInstance`, too.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/blue-green-deployments-authorizing-access.html>
+pub(in crate::steps) fn permissions(step: &CreateBlueGreen, world: &World) -> Vec<Permission> {
+    let Some(System::Rds(spec)) = world.get(&step.of) else { return Vec::new() };
+    let on = |operation, resource: &str| Permission::on(Service::Rds, operation, arn("rds", &spec.aws, resource));
+    let reads = ["DescribeBlueGreenDeployments", "DescribeDBInstances"];
+    let mut all: Vec<_> = reads.map(|operation| Permission::anywhere(Service::Rds, operation)).into();
+    let group = format!("pg:{}", step.parameter_group.as_deref().filter(|name| !name.contains("${")).unwrap_or("*"));
+    let made = ["deployment:*", "db:*", &group];
+    all.extend(made.iter().map(|resource| on("CreateBlueGreenDeployment", resource)));
+    all.extend([on("AddTagsToResource", "deployment:*"), on("AddTagsToResource", "db:*")]);
+    all.extend(["db:*", "og:*", &group, "subgrp:*"].map(|resource| on("CreateDBInstanceReadReplica", resource)));
+    all.extend([on("DeleteBlueGreenDeployment", "deployment:*"), on("DeleteDBInstance", "db:*")]);
+    if step.undo == UndoCreate::DeleteWithSnapshot {
+        all.push(on("ModifyDBInstance", "db:*"));
+        all.extend(["DeleteDBInstance", "CreateDBSnapshot"].map(|operation| on(operation, "snapshot:pointsman-*")));
+    }
+    all
+}

@@ -1,0 +1,157 @@
+//! What a deployment would be made of, and what was made: pure judgements.
+
+use std::fmt::Display;
+
+use crate::runbook::model::CreateBlueGreen;
+use crate::systems::aws::rds::blue_green::Deployment;
+use crate::systems::aws::rds::{Instance, Server};
+
+impl CreateBlueGreen {
+    /// What is to be otherwise, in words.
+    pub(super) fn changes(&self) -> String {
+        let text = |what: &str, value: Option<String>| value.map(|value| format!("{what} {value}"));
+        let all = [
+            text("version", self.engine_version.clone()),
+            self.class.clone(),
+            text("parameter group", self.parameter_group.clone()),
+            text("storage", self.storage.map(|size| format!("{} GiB", size.0 >> 30))),
+            self.storage_type.clone(),
+            self.iops.map(|iops| format!("{iops} IOPS")),
+            self.throughput.map(|mib| format!("{mib} MiB/s")),
+        ];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        if all.is_empty() { "with its settings".to_owned() } else { all.join(", ") }
+    }
+}
+
+/// Why it could not be made, or not so that it replicates physically and our window can switch it over.
+///
+/// "Limitations and considerations" and "PostgreSQL replication methods for blue/green deployments" in the user guide; a
+/// source of replicas has automated backups (`CreateDBInstanceReadReplica` in the API reference).
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/blue-green-deployments-considerations.html>
+pub(super) fn unfit(step: &CreateBlueGreen, source: &Server) -> Vec<String> {
+    let mut all = Vec::new();
+    if source.engine != "postgres" {
+        all.push(format!("it is {}, and only RDS for PostgreSQL is switched over here", source.engine));
+    } else if let Some(wanted) = &step.engine_version {
+        all.extend(other_version(wanted, &source.version));
+    }
+    if source.backup_days == 0 {
+        all.push("it has no automated backups, and RDS copies no such instance".to_owned());
+    }
+    if source.secret.is_some() {
+        let words = "RDS keeps its master password in Secrets Manager, which no Blue/Green deployment supports";
+        all.push(words.to_owned());
+    }
+    all
+}
+
+fn other_version(wanted: &str, is: &str) -> Option<String> {
+    let parts = |version: &str| version.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>();
+    match (parts(wanted), parts(is)) {
+        (Some(wants), Some(has)) if wants.first() != has.first() => Some(format!(
+            "{wanted} is another major version than {is}: RDS would replicate logically, without a way back"
+        )),
+        (Some(wants), Some(has)) if wants < has => Some(format!("{wanted} is older than {is}")),
+        (None, _) => Some(format!("{wanted} is no version, such as {is}")),
+        _ => None,
+    }
+}
+
+/// What of the green instance is otherwise than planned.
+pub(super) fn differs(step: &CreateBlueGreen, green: &Instance) -> Vec<String> {
+    let number = |number: Option<u64>| number.map(|number| number.to_string());
+    let is = |number: Option<i32>| number.map(|number| number.to_string());
+    let all = [
+        other("version", step.engine_version.as_ref(), Some(&green.server.version)),
+        other("class", step.class.as_ref(), Some(&green.class)),
+        other("parameter group", step.parameter_group.as_ref(), green.groups.first().map(|group| &group.name)),
+        other("storage in GiB", number(step.storage.map(|size| size.0 >> 30)), is(green.server.storage_gib)),
+        other("storage type", step.storage_type.as_ref(), green.storage_type.as_ref()),
+        other("IOPS", number(step.iops.map(Into::into)), is(green.iops)),
+        other("throughput in MiB/s", number(step.throughput.map(Into::into)), is(green.throughput)),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn other<T: Display + PartialEq>(what: &str, planned: Option<T>, is: Option<T>) -> Option<String> {
+    let planned = planned?;
+    match is {
+        Some(is) if is == planned => None,
+        Some(is) => Some(format!("{what} {is}, planned {planned}")),
+        None => Some(format!("{what} not told, planned {planned}")),
+    }
+}
+
+/// How far it is, in RDS's own words.
+pub(super) fn progress(found: &Deployment) -> String {
+    let done = found.tasks.iter().filter(|(_, status)| status == "COMPLETED").count();
+    let under_way = found.tasks.iter().filter(|(_, status)| status == "IN_PROGRESS" || status == "FAILED");
+    let mut words = format!("{} is {}", found.name, found.words);
+    if !found.tasks.is_empty() {
+        words.push_str(&format!(", {done} of {} tasks done", found.tasks.len()));
+    }
+    words.extend(under_way.map(|(name, status)| format!(", {name} {status}")));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_rds::types::{
+        BlueGreenDeployment, BlueGreenDeploymentTask, DbInstance, DbParameterGroupStatus, MasterUserSecret,
+    };
+
+    use super::*;
+
+    fn step(text: &str) -> CreateBlueGreen {
+        serde_json::from_str(&format!("{{ \"of\": \"green\", \"from\": \"blue\" {text} }}")).unwrap()
+    }
+
+    fn instance(version: &str) -> aws_sdk_rds::types::builders::DbInstanceBuilder {
+        DbInstance::builder().engine("postgres").engine_version(version).backup_retention_period(7)
+    }
+
+    #[test]
+    fn what_can_not_be_switched_over_is_not_made() {
+        let unfit = |wanted: &str, source: DbInstance| {
+            unfit(&step(&format!(", \"engine-version\": \"{wanted}\"")), &Instance::from(source).server).join("; ")
+        };
+        assert_eq!(unfit("17.10", instance("17.4").build()), "", "versions are numbers");
+        assert_eq!(unfit("17.4", instance("17.4").build()), "");
+        assert!(unfit("18.1", instance("17.4").build()).contains("another major version"));
+        assert!(unfit("17.4", instance("17.10").build()).contains("17.4 is older than 17.10"));
+        assert!(unfit("latest", instance("17.4").build()).contains("no version"));
+        assert!(unfit("17.4", instance("17.4").engine("mysql").build()).contains("it is mysql"));
+        assert!(unfit("17.4", instance("17.4").backup_retention_period(0).build()).contains("no automated backups"));
+        let secret = MasterUserSecret::builder().secret_arn("arn:aws:secretsmanager:…").build();
+        assert!(unfit("17.4", instance("17.4").master_user_secret(secret).build()).contains("Secrets Manager"));
+    }
+
+    #[test]
+    fn each_setting_that_differs_is_told_and_what_was_not_said_is_free() {
+        let group = DbParameterGroupStatus::builder().db_parameter_group_name("orders-17").build();
+        let green = instance("17.6").db_instance_class("db.m7g.large").allocated_storage(200).storage_type("gp3");
+        let green = Instance::from(green.iops(3000).db_parameter_groups(group).build());
+        assert!(differs(&step(""), &green).is_empty());
+        let planned = ", \"engine-version\": \"17.6\", \"class\": \"db.m7g.large\", \"storage\": \"200GiB\", \
+                       \"storage-type\": \"gp3\", \"iops\": 3000, \"parameter-group\": \"orders-17\"";
+        assert!(differs(&step(planned), &green).is_empty());
+        let other = ", \"engine-version\": \"17.7\", \"class\": \"db.m7g.xlarge\", \"storage\": \"300GiB\", \
+                     \"storage-type\": \"io2\", \"iops\": 6000, \"throughput\": 500, \"parameter-group\": \"orders-18\"";
+        let found = differs(&step(other), &green);
+        assert_eq!(found.len(), 7, "{found:?}");
+        assert!(found.contains(&"storage in GiB 200, planned 300".to_owned()), "{found:?}");
+        assert!(found.contains(&"throughput in MiB/s not told, planned 500".to_owned()), "{found:?}");
+    }
+
+    #[test]
+    fn the_tasks_of_rds_are_its_progress() {
+        let task = |name: &str, status: &str| BlueGreenDeploymentTask::builder().name(name).status(status).build();
+        let found = BlueGreenDeployment::builder().blue_green_deployment_name("up").status("PROVISIONING");
+        let found = found.tasks(task("CREATING_READ_REPLICA_OF_SOURCE", "COMPLETED"));
+        let found =
+            found.tasks(task("DB_ENGINE_VERSION_UPGRADE", "IN_PROGRESS")).tasks(task("CONFIGURE_BACKUPS", "PENDING"));
+        let words = "up is PROVISIONING, 1 of 3 tasks done, DB_ENGINE_VERSION_UPGRADE IN_PROGRESS";
+        assert_eq!(progress(&Deployment::from(found.build())), words);
+    }
+}
