@@ -137,5 +137,5 @@ pub(in crate::engine) fn deletions(plan: &Plan) -> Lines {
     }
     let line =
         |(operation, key, name): (_, &str, &str)| Call::new(Service::Dms, operation, json!({ key: name })).to_string();
-    all.into_iter().map(|call| (task.instance.to_string(), line(call))).collect()
+    all.into_iter().map(|call| (task.instance.clone(), line(call))).collect()
 }

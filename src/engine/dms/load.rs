@@ -29,6 +29,8 @@ impl Works<'_> {
                 State::Failed | State::Stopped | State::Forgotten if !is_fresh(asked) => {
                     return Err(self.failed(&task).await?);
                 }
+                // Its start was seen: what comes now is not of before.
+                State::Starting | State::Running => asked = None,
                 _ => {}
             }
             let tables = self.tables(&task).await?;
