@@ -189,7 +189,7 @@ fn shipped_runbooks_have_no_mistakes_and_no_warnings() {
     assert_eq!(count, 13, "a shipped runbook is not tested here");
 }
 
-fn shipped() -> [(&'static str, Option<&'static str>); 14] {
+fn shipped() -> [(&'static str, Option<&'static str>); 15] {
     [
         ("rehearsal-postgres.yaml", None),
         ("rehearsal-mysql.yaml", None),
