@@ -6,9 +6,9 @@ use serde_json::json;
 use super::{GateContext, Reading, Verdict, unmeasured};
 use crate::engine::dms::running;
 use crate::runbook::model::DmsValidation;
-use crate::systems::aws::dms::{self as driver, Table};
+use crate::systems::aws::dms::{self as driver, Operations, Table};
 use crate::systems::aws::{Call, Service};
-use crate::systems::pair::Heading;
+use crate::systems::pair::{Flow, Heading};
 
 pub const THRESHOLD: &str = "every table validated";
 /// Tables that a reading names.
@@ -20,7 +20,7 @@ pub async fn measure(gate: &DmsValidation, context: &GateContext<'_>) -> Reading
     };
     let look = async {
         match running(flow, context).await? {
-            Some((aws, task)) => Ok(Some(driver::tables(&aws, &task.arn).await?)),
+            Some((aws, task)) => Ok(Some(driver::tables(&aws, flow.pair.runner, &task.arn).await?)),
             None => Ok(None),
         }
     };
@@ -31,8 +31,9 @@ pub async fn measure(gate: &DmsValidation, context: &GateContext<'_>) -> Reading
     }
 }
 
-pub fn describe() -> Vec<String> {
-    vec![Call::new(Service::Dms, "DescribeTableStatistics", json!({ "ReplicationTaskArn": "THE TASK" })).to_string()]
+pub fn describe(flow: Option<Flow<'_>>) -> Vec<String> {
+    let operations = Operations::of(flow.map(|flow| flow.pair.runner).unwrap_or_default());
+    vec![Call::new(Service::Dms, operations.statistics, json!({ operations.arn: "THE TASK" })).to_string()]
 }
 
 /// Differences fail at once; what is pending may still become validated, and fails with the number that is left.

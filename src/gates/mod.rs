@@ -165,7 +165,7 @@ pub fn describe(gate: &Gate, context: &GateContext<'_>) -> Vec<String> {
         Gate::Sql(gate) => sql::describe(gate, context.world),
         Gate::Http(gate) => vec![format!("GET {}", secret::mask(&gate.url))],
         Gate::Prometheus(gate) => prometheus::describe(gate),
-        Gate::DmsValidation(_) => dms_validation::describe(),
+        Gate::DmsValidation(_) => dms_validation::describe(context.flow),
         Gate::Cloudwatch(gate) => cloudwatch::describe(gate, context.world),
         Gate::Alarm(gate) => alarm::describe(gate),
         Gate::TargetHealth(gate) => target_health::describe(&gate.traffic, context.world),

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{Choices, FORMAT, Plan, PlanStep, RdsServer, RdsSide, references, right_accounts};
 use crate::engine;
 use crate::runbook::Loaded;
-use crate::runbook::model::{AwsPlace, Gate, Name, Replicate, Step, System};
+use crate::runbook::model::{AwsPlace, DmsRunner, DmsTask, Gate, Name, Replicate, Step, System};
 use crate::runbook::step_ids;
 use crate::secret::remote;
 use crate::systems::DriverError;
@@ -96,6 +96,7 @@ pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
             target: step.to.clone(),
             through: step.through,
             dms: step.dms.as_ref().map(|task| task.instance.clone()),
+            runner: step.dms.as_ref().map(|task| runner(&runbook.systems, task)).unwrap_or_default(),
         }),
         _ => None,
     });
@@ -131,6 +132,13 @@ fn with_places(systems: &IndexMap<Name, System>, around: &AwsPlace) -> IndexMap<
     systems.values_mut().filter_map(System::aws_mut).for_each(|place| place.fill(around));
     systems.values_mut().for_each(System::spell_out);
     systems
+}
+
+fn runner(systems: &IndexMap<Name, System>, task: &DmsTask) -> DmsRunner {
+    match systems.get(&task.instance) {
+        Some(System::Dms(spec)) => spec.runner(),
+        _ => DmsRunner::default(),
+    }
 }
 
 /// The databases, each with the login of DMS as one that its fence leaves in.

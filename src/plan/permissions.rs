@@ -26,7 +26,6 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
     for gate in plan.gates.values() {
         match gate {
             Gate::Cloudwatch(_) => all.push(Permission::anywhere(Service::Cloudwatch, "GetMetricData")),
-            Gate::DmsValidation(_) => all.push(Permission::anywhere(Service::Dms, "DescribeTableStatistics")),
             Gate::Alarm(_) => all.push(Permission::anywhere(Service::Cloudwatch, "DescribeAlarms")),
             _ => {}
         }

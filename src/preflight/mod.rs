@@ -50,8 +50,11 @@ pub(crate) fn accept(mut findings: Vec<Finding>, accepted: &[String]) -> Vec<Fin
     findings
 }
 
-/// What DMS would cut off, or stop at, because `lob` limits the length of a value.
-pub(crate) fn long_values(check: Check<'_>, limit: u64, longest: u64, long: &[String]) -> Finding {
+/// What DMS would cut off, or stop at, because `lob` limits the length of a value; of columns with their longest one.
+pub(crate) fn long_values(check: Check<'_>, limit: u64, columns: &[(String, u64)]) -> Finding {
+    let longest = columns.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+    let long = columns.iter().filter(|(_, bytes)| *bytes > limit);
+    let long: Vec<String> = long.map(|(column, bytes)| format!("{column} ({bytes} bytes)")).collect();
     if long.is_empty() {
         let detail = format!("The longest has {longest} bytes, and {limit} are allowed.");
         return check.pass("no value is longer than DMS carries", detail);
@@ -60,7 +63,7 @@ pub(crate) fn long_values(check: Check<'_>, limit: u64, longest: u64, long: &[St
         "-- `lob: {{ limited: {}KiB }}` of `dms`, and room for what is still to come; or `lob: full`",
         longest.div_ceil(1024)
     )];
-    check.fail("values are longer than DMS carries", format!("{}.", finding::names(long)), mend)
+    check.fail("values are longer than DMS carries", format!("{}.", finding::names(&long)), mend)
 }
 
 /// Whether a run may start.

@@ -1,4 +1,4 @@
-//! Shapes of DMS, the Database Migration Service: its replication instance as a system, and what a task of it is told.
+//! Shapes of DMS, the Database Migration Service: what runs a task of it as a system, and what the task is told.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::aws::AwsPlace;
 use super::model::Name;
 use super::units::{Size, Span};
 
-/// A replication instance of DMS: exactly one of `instance` and `create`.
+/// What runs a task of DMS: exactly one of `instance`, `create` and `serverless`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Dms {
@@ -20,6 +20,61 @@ pub struct Dms {
     /// An instance that the run makes, and deletes again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<DmsInstance>,
+    /// Capacity of DMS's own, which comes with the task and goes with it: DMS Serverless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serverless: Option<DmsServerless>,
+}
+
+impl Dms {
+    /// Which of both ways of DMS it is.
+    #[must_use]
+    pub const fn runner(&self) -> DmsRunner {
+        if self.serverless.is_some() { DmsRunner::Serverless } else { DmsRunner::Instance }
+    }
+}
+
+/// The two ways in which DMS runs a task. Each has calls of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DmsRunner {
+    /// As a replication task on a replication instance.
+    #[default]
+    Instance,
+    /// As a serverless replication.
+    Serverless,
+}
+
+impl DmsRunner {
+    /// Whether it is the one of plans that say nothing.
+    #[must_use]
+    pub fn is_instance(&self) -> bool {
+        *self == Self::Instance
+    }
+}
+
+/// The capacity of a serverless replication, in units of 2 GiB of memory. DMS chooses within the bounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DmsServerless {
+    /// Units that it has at least; 1 when absent. DMS needs minutes for more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_capacity: Option<u16>,
+    /// Units that it has at most: 1, 2, 4, 8, 16, 32, 64, 128, 192, 256 or 384.
+    pub max_capacity: u16,
+    /// The subnet group of DMS that it runs in; the account's default one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet_group: Option<String>,
+    /// Its security groups; the network's default one when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security_groups: Vec<String>,
+    /// Whether it has a standby in another zone.
+    #[serde(default)]
+    pub multi_az: bool,
+}
+
+impl DmsServerless {
+    /// Capacities that DMS has (<https://docs.aws.amazon.com/dms/latest/APIReference/API_ComputeConfig.html>).
+    pub const UNITS: [u16; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384];
 }
 
 /// A replication instance that the run makes. It has no address of its own on the internet.
@@ -62,7 +117,7 @@ impl DmsInstance {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DmsTask {
-    /// The replication instance: a `dms` system.
+    /// What runs the task: a `dms` system.
     pub instance: Name,
     /// How DMS logs in to the database that is left.
     pub source: DmsLogin,

@@ -39,7 +39,7 @@ pub enum System {
     CloudMap(CloudMap),
     /// A database server of RDS: an instance, or a cluster of Aurora.
     Rds(Rds),
-    /// A replication instance of DMS.
+    /// What runs a task of DMS.
     Dms(Box<Dms>),
     /// An RDS Proxy.
     RdsProxy(RdsProxy),

@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::runbook::model::{Means, Name};
+use crate::runbook::model::{DmsRunner, Means, Name};
 
 /// In which direction the cutover goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,9 +94,12 @@ pub struct Pair {
     pub source: Name,
     /// The database that is moved to.
     pub target: Name,
-    /// The replication instance, where it is DMS.
+    /// What runs the task, where it is DMS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dms: Option<Name>,
+    /// In which way of DMS it runs there.
+    #[serde(default, skip_serializing_if = "DmsRunner::is_instance")]
+    pub runner: DmsRunner,
     /// By what means it follows.
     #[serde(default, skip_serializing_if = "Means::is_native")]
     pub through: Means,
@@ -106,7 +109,8 @@ impl Pair {
     /// A pair of two systems.
     #[must_use]
     pub fn new(source: impl Into<Name>, target: impl Into<Name>) -> Self {
-        Self { source: source.into(), target: target.into(), through: Means::Native, dms: None }
+        let (source, target) = (source.into(), target.into());
+        Self { source, target, through: Means::Native, dms: None, runner: DmsRunner::Instance }
     }
 
     /// The side that a passage in this direction leaves: it publishes the stream of that direction.

@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// The replication instance of DMS of this name.
+    /// What runs tasks of DMS, of this name.
     pub fn dms(&self, name: &str) -> Result<Dms> {
         match self.systems.get(name) {
             Some(System::Dms(spec)) => dms(name, Dms::clone(spec)),
@@ -223,7 +223,9 @@ fn rds(name: &str, mut spec: Rds) -> Result<Rds> {
 fn dms(name: &str, mut spec: Dms) -> Result<Dms> {
     let create =
         spec.create.iter_mut().flat_map(|create| create.subnet_group.iter_mut().chain(&mut create.security_groups));
-    for text in spec.instance.iter_mut().chain(create) {
+    let serverless =
+        spec.serverless.iter_mut().flat_map(|spec| spec.subnet_group.iter_mut().chain(&mut spec.security_groups));
+    for text in spec.instance.iter_mut().chain(create).chain(serverless) {
         *text = plain(name, text)?;
     }
     Ok(spec)

@@ -160,6 +160,24 @@ fn mysql_through_dms_is_told_what_it_can_not_have() {
     assert_eq!(codes("mysql", ", copy-schema: false, copy: clone", "tls: none"), ["no-schema", "unused-copy"]);
 }
 
+/// Exactly one thing runs a task of DMS, and DMS has only some capacities.
+#[test]
+fn what_runs_a_task_of_dms_is_said_once() {
+    let good = std::fs::read_to_string(root().join("runbooks/mysql-to-rds-dms.yaml")).unwrap();
+    for (from, to, code) in [
+        ("      serverless:\n", "      instance: orders\n      serverless:\n", "no-instance"),
+        ("        max-capacity: 16\n", "        max-capacity: 17\n", "bad-value"),
+        ("        min-capacity: 2\n", "        min-capacity: 32\n", "bad-value"),
+        ("        min-capacity: 2\n", "        storage: 50GiB\n", "unknown-key"),
+    ] {
+        assert!(good.contains(from), "{from:?}");
+        let found = load_str("serverless.yaml", &good.replacen(from, to, 1), None).unwrap_err();
+        assert!(found.0.iter().any(|found| found.code == code), "after {from:?} became {to:?}: {found}");
+    }
+    let text = serde_json::to_string(&pointsman::runbook::schema()).unwrap();
+    assert!(text.contains("max-capacity") && text.contains("Units that it has at most"), "an editor can complete it");
+}
+
 #[test]
 fn shipped_runbooks_have_no_mistakes_and_no_warnings() {
     for (name, env) in shipped() {
@@ -183,6 +201,7 @@ fn shipped() -> [(&'static str, Option<&'static str>); 15] {
         ("rds-blue-green-create.yaml", None),
         ("aurora.yaml", None),
         ("mysql-droplet-to-rds.yaml", None),
+        ("mysql-to-rds-dms.yaml", None),
         ("postgres-droplet-to-ecs.yaml", None),
         ("postgres-droplet-to-rds.yaml", None),
         ("postgres-to-rds-dms.yaml", None),

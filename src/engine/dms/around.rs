@@ -13,7 +13,7 @@ use crate::journal::{FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::Replicate;
 use crate::steps::{StepError, new_token};
-use crate::systems::aws::dms::Table;
+use crate::systems::aws::dms::{State, Table};
 use crate::systems::pair::Heading;
 use crate::systems::postgres::barrier::Barrier;
 use crate::systems::postgres::{catalog, setup, stream};
@@ -59,7 +59,7 @@ async fn tables(cx: &Context) -> Outcome<()> {
 pub(in crate::engine) async fn follows(cx: &Context) -> Outcome<()> {
     let works = Works::of(cx, step(cx)?, "window", false).await?;
     let task = works.state().await?;
-    if task.status != "running" {
+    if task.state != State::Running {
         let why = if task.failure.is_empty() { task.stop_reason.clone() } else { task.failure.clone() };
         let message = format!("the task {} does not run: it is {} ({why})", works.names.task, task.status);
         let hint = "after a way back DMS carries nothing any more: roll back, and begin anew; else mend what stopped it, \

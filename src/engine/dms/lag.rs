@@ -9,9 +9,9 @@ use crate::clock;
 use crate::engine::Lag;
 use crate::engine::postgres::lag as native;
 use crate::gates::GateContext;
-use crate::runbook::model::ReplicationLag;
+use crate::runbook::model::{DmsRunner, ReplicationLag};
 use crate::systems::aws::cloudwatch::{self, Ask, Metric, Query, Range};
-use crate::systems::aws::dms::{self as driver, Task};
+use crate::systems::aws::dms::{self as driver, State, Task};
 use crate::systems::aws::{Access, Aws};
 use crate::systems::mysql;
 use crate::systems::pair::{Flow, Heading};
@@ -44,7 +44,7 @@ pub(in crate::engine) async fn with_latency(age: f64, flow: Flow<'_>, context: &
     let Some((aws, task)) = running(flow, context).await? else {
         return Ok(Lag::Nothing("DMS has no task for it".to_owned()));
     };
-    if task.status != "running" {
+    if task.state != State::Running {
         return Ok(Lag::Nothing(format!("the task of DMS is {}", task.status)));
     }
     let latency = latency(&aws, flow, context, &task).await?;
@@ -67,7 +67,7 @@ pub(crate) async fn running(flow: Flow<'_>, context: &GateContext<'_>) -> Result
     let Some(carrier) = &flow.pair.dms else { return Ok(None) };
     let Some(run) = owner(flow, context).await? else { return Ok(None) };
     let aws = context.world.aws(carrier, Access::ReadOnly).await?;
-    let task = driver::task(&aws, &Names::of(&run).task).await?;
+    let task = driver::task(&aws, flow.pair.runner, &Names::of(&run).task).await?;
     Ok(task.map(|task| (aws, task)))
 }
 
@@ -75,11 +75,17 @@ pub(crate) async fn running(flow: Flow<'_>, context: &GateContext<'_>) -> Result
 async fn latency(aws: &Aws, flow: Flow<'_>, context: &GateContext<'_>, task: &Task) -> Result<Option<f64>> {
     let run = owner(flow, context).await?.unwrap_or_default();
     let spec = context.world.dms(flow.pair.dms.as_deref().unwrap_or_default())?;
-    let instance = spec.instance.unwrap_or_else(|| Names::of(&run).instance);
+    let of = match flow.pair.runner {
+        DmsRunner::Serverless => Measured::Serverless { replication: Names::of(&run).task },
+        DmsRunner::Instance => Measured::Task {
+            instance: spec.instance.unwrap_or_else(|| Names::of(&run).instance),
+            task: task.resource().to_owned(),
+        },
+    };
     let now = clock::now();
     let from = now - jiff::SignedDuration::from_mins(LATEST);
     let range = Range { from, to: now, period: MINUTE };
-    let series = cloudwatch::metric_data(aws, &queries(&instance, task.resource()), range).await;
+    let series = cloudwatch::metric_data(aws, &of.queries(), range).await;
     let series = match series {
         Ok(series) => series,
         Err(DriverError { code: Some(code), .. }) if code.starts_with("ResourceNotFound") => return Ok(None),
@@ -89,23 +95,45 @@ async fn latency(aws: &Aws, flow: Flow<'_>, context: &GateContext<'_>, task: &Ta
     Ok(newest.reduce(f64::max))
 }
 
-/// Both latencies of a task. The dimension holds the last part of its ARN.
-fn queries(instance: &str, task: &str) -> Vec<Query> {
-    let dimensions = BTreeMap::from([
-        ("ReplicationInstanceIdentifier".to_owned(), instance.to_owned()),
-        ("ReplicationTaskIdentifier".to_owned(), task.to_owned()),
-    ]);
-    let query = |(id, name): (&str, &str)| Query {
-        id: id.to_owned(),
-        ask: Ask::Metric(Metric {
-            namespace: "AWS/DMS".to_owned(),
-            name: name.to_owned(),
-            dimensions: dimensions.clone(),
-            statistic: "Maximum".to_owned(),
-        }),
-        wanted: true,
-    };
-    [("source", "CDCLatencySource"), ("target", "CDCLatencyTarget")].map(query).to_vec()
+/// What CloudWatch knows latencies of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Measured {
+    /// A task on an instance; it is called by the last part of its ARN.
+    Task { instance: String, task: String },
+    /// A serverless replication; its identifier is the last part of its ARN too.
+    Serverless { replication: String },
+}
+
+impl Measured {
+    /// What it may be found under. "AWS DMS serverless replication metrics" names the metrics, which are those of a task, and
+    /// says that they are "grouped by each serverless replication", but not what the dimension is called: both names that
+    /// are in use are asked for.
+    fn dimensions(&self) -> Vec<Vec<(&'static str, &str)>> {
+        match self {
+            Self::Task { instance, task } => {
+                vec![vec![("ReplicationInstanceIdentifier", instance), ("ReplicationTaskIdentifier", task)]]
+            }
+            Self::Serverless { replication } => {
+                vec![vec![("ReplicationConfigIdentifier", replication)], vec![("ReplicationConfigId", replication)]]
+            }
+        }
+    }
+
+    /// Both latencies.
+    fn queries(&self) -> Vec<Query> {
+        let both = |(n, dimensions): (usize, Vec<(&'static str, &str)>)| {
+            let owned = |(name, value): &(&'static str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let dimensions: BTreeMap<String, String> = dimensions.iter().map(owned).collect();
+            [("source", "CDCLatencySource"), ("target", "CDCLatencyTarget")]
+                .map(|(id, name)| query(format!("{id}{n}"), name, dimensions.clone()))
+        };
+        self.dimensions().into_iter().enumerate().flat_map(both).collect()
+    }
+}
+
+fn query(id: String, name: &str, dimensions: BTreeMap<String, String>) -> Query {
+    let (namespace, statistic) = ("AWS/DMS".to_owned(), "Maximum".to_owned());
+    Query { id, ask: Ask::Metric(Metric { namespace, name: name.to_owned(), dimensions, statistic }), wanted: true }
 }
 
 pub(in crate::engine) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<String> {
@@ -113,10 +141,36 @@ pub(in crate::engine) fn describe(gate: &ReplicationLag, flow: Flow<'_>) -> Vec<
         return native::describe(gate, flow);
     }
     let mut lines = native::describe_age(gate, flow);
-    lines.push(describe_latency());
+    lines.push(describe_latency(flow.pair.runner));
     lines
 }
 
-pub(in crate::engine) fn describe_latency() -> String {
-    cloudwatch::describe(&queries("THE INSTANCE", "THE TASK"), MINUTE).to_string()
+pub(in crate::engine) fn describe_latency(runner: DmsRunner) -> String {
+    let of = match runner {
+        DmsRunner::Instance => Measured::Task { instance: "THE INSTANCE".into(), task: "THE TASK".into() },
+        DmsRunner::Serverless => Measured::Serverless { replication: "THE REPLICATION".into() },
+    };
+    cloudwatch::describe(&of.queries(), MINUTE).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_of_dms_is_measured_under_its_own_names() {
+        let asked = |of: Measured| -> Vec<String> {
+            let dimensions = of.dimensions();
+            dimensions.iter().map(|all| all.iter().map(|(name, value)| format!("{name}={value} ")).collect()).collect()
+        };
+        let on = Measured::Task { instance: "i".into(), task: "t".into() };
+        assert_eq!(asked(on.clone()), ["ReplicationInstanceIdentifier=i ReplicationTaskIdentifier=t "]);
+        let own = Measured::Serverless { replication: "r".into() };
+        assert_eq!(asked(own.clone()), ["ReplicationConfigIdentifier=r ", "ReplicationConfigId=r "]);
+        let ids = |of: Measured| of.queries().into_iter().map(|query| query.id).collect::<Vec<_>>();
+        assert_eq!(
+            (ids(on).len(), ids(own)),
+            (2, ["source0", "target0", "source1", "target1"].map(str::to_owned).to_vec())
+        );
+    }
 }

@@ -10,7 +10,7 @@ use crate::engine::Outcome;
 use crate::journal::FailureKind;
 use crate::secret;
 use crate::steps::StepError;
-use crate::systems::aws::dms::{self as driver, Start, Table, Task};
+use crate::systems::aws::dms::{self as driver, Start, State, Table, Task};
 
 /// So long after a start was asked for, a state of before is not believed.
 const GRACE: Duration = Duration::from_secs(30);
@@ -23,10 +23,14 @@ impl Works<'_> {
         let (began, mut asked) = (clock::monotonic(), None);
         loop {
             let task = self.state().await?;
-            match task.status.as_str() {
-                "stopped" if task.is_loaded() => return self.all_loaded(&task).await,
-                "ready" => self.start(&task, Start::New, &mut asked).await?,
-                "failed" | "stopped" if !is_fresh(asked) => return Err(self.failed(&task).await?),
+            match task.state {
+                State::Stopped if task.is_loaded() => return self.all_loaded(&task).await,
+                State::Ready => self.start(&task, Start::New, &mut asked).await?,
+                State::Failed | State::Stopped | State::Forgotten if !is_fresh(asked) => {
+                    return Err(self.failed(&task).await?);
+                }
+                // Its start was seen: what comes now is not of before.
+                State::Starting | State::Running => asked = None,
                 _ => {}
             }
             let tables = self.tables(&task).await?;
@@ -44,11 +48,14 @@ impl Works<'_> {
         let (began, mut asked) = (clock::monotonic(), None);
         loop {
             let task = self.state().await?;
-            match task.status.as_str() {
-                "running" => return Ok(()),
-                "stopped" | "failed" if asked.is_none() => self.start(&task, Start::Resume, &mut asked).await?,
-                "failed" if !is_fresh(asked) => return Err(self.failed(&task).await?),
-                "stopped" if !is_fresh(asked) => self.start(&task, Start::Resume, &mut asked).await?,
+            match task.state {
+                State::Running => return Ok(()),
+                State::Forgotten => return Err(self.forgotten(&task)),
+                State::Stopped | State::Failed if asked.is_none() => {
+                    self.start(&task, Start::Resume, &mut asked).await?;
+                }
+                State::Failed if !is_fresh(asked) => return Err(self.failed(&task).await?),
+                State::Stopped if !is_fresh(asked) => self.start(&task, Start::Resume, &mut asked).await?,
                 _ => {}
             }
             self.busy(&format!("the task is {}", task.status));
@@ -63,12 +70,12 @@ impl Works<'_> {
         }
         self.cx.still_mine()?;
         *asked = Some(clock::monotonic());
-        in_doubt(driver::start(&self.aws, &task.arn, how).await)
+        in_doubt(driver::start(&self.aws, self.runner(), &task.arn, how).await)
     }
 
     /// What a task says of its tables; nothing before it has any.
     pub async fn tables(&self, task: &Task) -> Outcome<Vec<Table>> {
-        match driver::tables(&self.aws, &task.arn).await {
+        match driver::tables(&self.aws, self.runner(), &task.arn).await {
             Err(error) if error.is_code(driver::MISSING) || error.is_code(driver::STATE) => Ok(Vec::new()),
             other => Ok(other?),
         }
@@ -108,6 +115,15 @@ impl Works<'_> {
             message,
             "mend it, then `pointsman retry`; a load begins anew, with empty tables",
         ))
+    }
+
+    /// Serverless: what stood still for two days does not go on where it stopped.
+    fn forgotten(&self, task: &Task) -> StepError {
+        let message = format!(
+            "DMS has taken away the capacity of {}, which is {}, and does not know any more where it stopped",
+            self.names.task, task.status
+        );
+        self.told(FailureKind::Refused, message, "the target lacks what was written since: roll back, and begin anew")
     }
 
     fn broken(&self, tables: &[Table]) -> StepError {

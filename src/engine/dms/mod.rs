@@ -2,6 +2,7 @@
 //! PostgreSQL: the fence, the token, the sequences, the way back by their own replication.
 
 pub(in crate::engine) mod around;
+pub(in crate::engine) mod calls;
 mod choose;
 pub(in crate::engine) mod lag;
 pub(in crate::engine) mod load;
@@ -11,7 +12,6 @@ pub(in crate::engine) mod words;
 pub(in crate::engine) mod works;
 
 use async_trait::async_trait;
-use serde_json::json;
 
 use super::postgres::Postgres;
 use super::{Engine, Lag, Lines, Oldest, Outcome};
@@ -24,11 +24,9 @@ use crate::preflight::Finding;
 use crate::runbook::model::{Fence, Promote, Replicate, ReplicationLag, Sql, SqlGate, Verify};
 use crate::steps::{Description, Observation};
 use crate::systems;
-use crate::systems::aws::{Call, Service};
 use crate::systems::comparison::Comparison;
 use crate::systems::pair::{Flow, Heading};
 pub(crate) use lag::running;
-use words::Names;
 
 /// The engine of PostgreSQL where DMS carries the rows.
 pub struct Dms;
@@ -128,14 +126,7 @@ impl Engine for Dms {
     }
 
     fn describe_finalize(&self, plan: &Plan) -> Lines {
-        let mut lines = Vec::new();
-        if let Some(task) = super::postgres::carrier::task(plan) {
-            let calls = replicate::deletions(plan, task, &Names::planned()).into_iter();
-            let call = |(operation, key, name): (&'static str, &str, String)| {
-                (task.instance.clone(), Call::new(Service::Dms, operation, json!({ key: name })).to_string())
-            };
-            lines.extend(calls.map(call));
-        }
+        let mut lines = calls::deletions(plan);
         lines
             .extend(Postgres.describe_finalize(plan).into_iter().filter(|(_, sql)| !sql.contains("pointsman_forward")));
         lines

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use super::super::{Engine, postgres::Postgres};
+use super::words::{self, Names};
 use crate::engine::postgres::carrier;
 use crate::plan::Plan;
 use crate::preflight::{self, Check, Finding};
-use crate::runbook::model::{DmsTask, Lob};
-use crate::systems::aws::dms as driver;
+use crate::runbook::model::{Dms, DmsRunner, DmsServerless, DmsTask, Lob};
+use crate::systems::aws::dms::{self as driver, Operations};
 use crate::systems::aws::{Access as AwsAccess, Permission, Service};
 use crate::systems::postgres::{Access, Session, ident};
 use crate::systems::world::World;
@@ -27,13 +28,13 @@ pub(in crate::engine) async fn findings(plan: &Plan, accept: &[String]) -> Resul
     let world = World::new(plan.systems.clone());
     let source = world.postgres(&pair.source)?.connect(Access::ReadOnly).await?;
     let target = world.postgres(&pair.target)?.connect(Access::ReadOnly).await?;
-    let mut ours = vec![
-        instance(&world, task).await,
+    let mut ours = runner(&world, task).await;
+    ours.extend([
         reader(&source, task, plan).await?,
         writer(&target, task).await?,
         keys(&source, plan).await?,
         not_carried(task),
-    ];
+    ]);
     if let Lob::Limited(limit) = task.lob {
         ours.push(long_values(&source, plan, limit.0).await?);
     }
@@ -43,7 +44,60 @@ pub(in crate::engine) async fn findings(plan: &Plan, accept: &[String]) -> Resul
     Ok(findings)
 }
 
-pub(in crate::engine) async fn instance(world: &World, task: &DmsTask) -> Finding {
+/// What runs the task.
+pub(in crate::engine) async fn runner(world: &World, task: &DmsTask) -> Vec<Finding> {
+    match world.dms(&task.instance) {
+        Ok(Dms { serverless: Some(spec), .. }) => {
+            let mut findings = vec![serverless(world, task, &spec).await];
+            findings.extend(secrets(task));
+            findings
+        }
+        _ => vec![instance(world, task).await],
+    }
+}
+
+/// There is nothing of it before a run makes it: only whether DMS answers can be seen.
+async fn serverless(world: &World, task: &DmsTask, spec: &DmsServerless) -> Finding {
+    let why = "The task runs by it; without it nothing is carried.";
+    let check = Check { id: "dms-serverless", system: &task.instance, why };
+    let look = async {
+        let aws = world.aws(&task.instance, AwsAccess::ReadOnly).await?;
+        driver::task(&aws, DmsRunner::Serverless, &Names::planned().task).await
+    };
+    match look.await {
+        Ok(_) => {
+            let detail = format!(
+                "{} to {} units of 2 GiB. It takes DMS about half an hour to provide them, and only then are the \
+                 connections tried; the account needs the role AWSServiceRoleForDMSServerless.",
+                spec.min_capacity.unwrap_or(1),
+                spec.max_capacity
+            );
+            check.pass("the run makes a serverless replication", detail)
+        }
+        Err(error) => check.fail("DMS does not answer", format!("{error}."), vec!["-- see the reason".to_owned()]),
+    }
+}
+
+/// "AWS DMS Serverless limitations": it reaches Secrets Manager by a VPC endpoint only.
+fn secrets(task: &DmsTask) -> Option<Finding> {
+    let check = Check {
+        id: "dms-secret-endpoint",
+        system: &task.instance,
+        why: "A serverless replication has no way to Secrets Manager but a VPC endpoint, which only EC2 could show us.",
+    };
+    let names = [("source", &task.source), ("target", &task.target)];
+    let by_secret: Vec<&str> =
+        names.iter().filter(|(_, login)| login.secret.is_some()).map(|(name, _)| *name).collect();
+    if by_secret.is_empty() {
+        return None;
+    }
+    let mend =
+        vec!["-- make an endpoint of com.amazonaws.REGION.secretsmanager in the network, or give a `url`".to_owned()];
+    let detail = format!("DMS reads a secret for its login at the {}.", by_secret.join(" and the "));
+    Some(check.warn("DMS needs a VPC endpoint of Secrets Manager", detail, mend))
+}
+
+async fn instance(world: &World, task: &DmsTask) -> Finding {
     let check = Check {
         id: "dms-instance",
         system: &task.instance,
@@ -174,20 +228,16 @@ async fn long_values(source: &Session, plan: &Plan, limit: u64) -> Result<Findin
         system: source.system(),
         why: "DMS carries nothing that is longer than `lob` says: it stops there, or cuts it off.",
     };
-    let (mut longest, mut long) = (0, Vec::new());
+    let mut found = Vec::new();
     for row in source.rows("look for large columns", LARGE, &[&plan.choices.schemas]).await? {
         let (table, column, bytes): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
         // What a bytea's text is has nothing to do with its length.
         let value = if bytes { column.clone() } else { format!("{column}::text") };
         let sql = format!("SELECT coalesce(max(octet_length({value})), 0)::bigint FROM {table}");
-        let found: i64 = source.value("look for long values", &sql, &[]).await?;
-        let found = u64::try_from(found).unwrap_or(0);
-        longest = longest.max(found);
-        if found > limit {
-            long.push(format!("{table}.{column} ({found} bytes)"));
-        }
+        let longest: i64 = source.value("look for long values", &sql, &[]).await?;
+        found.push((format!("{table}.{column}"), u64::try_from(longest).unwrap_or(0)));
     }
-    Ok(preflight::long_values(check, limit, longest, &long))
+    Ok(preflight::long_values(check, limit, &found))
 }
 
 /// Nobody can see from outside what an application will do.
@@ -228,23 +278,14 @@ fn tables(plan: &Plan) -> Vec<String> {
 /// What a run asks of IAM for DMS: its resources get their ARNs when they are made, so that most are not bound.
 pub(crate) fn permissions(plan: &Plan) -> Vec<Permission> {
     let Some(task) = carrier::task(plan) else { return Vec::new() };
-    let mut operations = vec![
-        "DescribeReplicationInstances",
-        "CreateEndpoint",
-        "DescribeEndpoints",
-        "DeleteEndpoint",
-        "TestConnection",
-        "DescribeConnections",
-        "CreateReplicationTask",
-        "DescribeReplicationTasks",
-        "StartReplicationTask",
-        "StopReplicationTask",
-        "DeleteReplicationTask",
-        "DescribeTableStatistics",
-        "AddTagsToResource",
-    ];
-    let spec = World::new(plan.systems.clone()).dms(&task.instance);
-    if spec.is_ok_and(|spec| spec.create.is_some()) {
+    let of_task = Operations::of(words::runner(plan));
+    let mut operations = vec!["CreateEndpoint", "DescribeEndpoints", "DeleteEndpoint", "AddTagsToResource"];
+    operations.extend([of_task.create, of_task.start, of_task.stop, of_task.delete, of_task.statistics]);
+    operations.extend(of_task.looks);
+    if words::runner(plan) == DmsRunner::Instance {
+        operations.extend(["DescribeReplicationInstances", "TestConnection", "DescribeConnections"]);
+    }
+    if words::spec(plan, task).is_some_and(|spec| spec.create.is_some()) {
         operations.extend(["CreateReplicationInstance", "DeleteReplicationInstance"]);
     }
     let mut all: Vec<Permission> =

@@ -1,13 +1,13 @@
 //! The target follows the source through a task of DMS, and the way back is laid. In this order: our schema in both
-//! databases, the fence around the target with DMS's login left in, tables and keys, what DMS may do, the instance, the
-//! endpoints and their tests, the task and its load; then indexes, constraints and triggers while the task stands still;
+//! databases, the fence around the target with DMS's login left in, tables and keys, what DMS may do, the instance if there
+//! is one, the endpoints and their tests, the task and its load; then indexes, constraints and triggers while the task stands still;
 //! then the task goes on, the stream back is laid with its points set to nothing, and a token has gone through DMS.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::words::{self, Names};
+use super::calls;
 use super::works::Works;
 use crate::clock;
 use crate::engine::Outcome;
@@ -17,10 +17,10 @@ use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
-use crate::runbook::model::{Dms, DmsTask, Replicate, System};
+use crate::runbook::model::{DmsTask, Replicate};
 use crate::steps::{Description, StepError, new_token};
-use crate::systems::aws::dms::{self as driver, SOURCE_ATTRIBUTES, Start, TARGET_SCRIPT, Table};
-use crate::systems::aws::{Call, Service};
+use crate::systems::aws::Call;
+use crate::systems::aws::dms::{State, Table};
 use crate::systems::pair::Heading;
 use crate::systems::postgres::schema_copy::Stage;
 use crate::systems::postgres::{Session, ident, setup, stream};
@@ -45,11 +45,11 @@ pub(in crate::engine) async fn apply(cx: &Context, state: &RunState, of: &Move, 
     grant(cx, state, of, works.task, (&source, &target)).await?;
     native.publications(cx, &target, Heading::Back).await?;
     cx.note(of, json!({ "task": works.names.task }), Durability::Synced)?;
-    let instance = works.instance().await?;
-    let (from, to) = (works.endpoint(&instance, true).await?, works.endpoint(&instance, false).await?);
+    let on = works.on().await?;
     if !followed {
+        let ends = works.endpoints(&on).await?;
         begin_load(&works, state, of, &target).await?;
-        works.task(&instance, &from, &to).await?;
+        works.task(&on, &ends).await?;
         let loaded = works.load().await?;
         if let Some(script) = &script {
             native.schema_stage(cx, of, script, Stage::AfterCopy).await?;
@@ -163,10 +163,13 @@ fn granting(role: &str, schemas: &[String], tables: &[String], give: bool) -> St
 
 /// Whether an earlier load failed, or its task is gone.
 pub(in crate::engine) async fn begins_anew(works: &Works<'_>, state: &RunState) -> Outcome<bool> {
-    Ok(match driver::task(&works.aws, &works.names.task).await? {
+    Ok(match works.look_at_task().await? {
         None => remembered::<bool>(state, "replicate", "loading").unwrap_or(false),
-        Some(task) if task.status == "failed" || (task.status == "stopped" && !task.is_loaded()) => true,
-        Some(task) => works.tables(&task).await?.iter().any(Table::is_broken),
+        Some(task) => match task.state {
+            State::Failed | State::Forgotten => true,
+            State::Stopped if !task.is_loaded() => true,
+            _ => works.tables(&task).await?.iter().any(Table::is_broken),
+        },
     })
 }
 
@@ -234,7 +237,7 @@ async fn still_there(target: &Session, schemas: &[String], tables: &[String]) ->
 pub(in crate::engine) fn describe(plan: &Plan, step: &Replicate) -> Description {
     let mut described = Replication(step).describe(plan);
     let (Some(task), Some(carrier)) = (&step.dms, Carrier::of(plan)) else { return described };
-    let (names, tables) = (Names::planned(), &plan.choices.tables);
+    let tables = &plan.choices.tables;
     let copy = stream::create_subscription(Heading::Forth, "CONNECTION STRING, password not shown", true);
     let (mark, publications) =
         (stream::set_mark(Heading::Forth), stream::create_publications(Heading::Forth, tables, true));
@@ -252,23 +255,12 @@ pub(in crate::engine) fn describe(plan: &Plan, step: &Replicate) -> Description 
         granting(&task.target.role, &[], &["ALL TABLES OF THE PLAN".into()], true).trim_end().into(),
     ));
     let aws = |call: Call| (task.instance.clone(), call.to_string());
-    let create = match plan.systems.get(&task.instance) {
-        Some(System::Dms(spec)) => create_instance(spec, &names),
-        _ => None,
-    };
-    calls.extend(create.into_iter().map(aws));
-    calls.extend(endpoints(plan, task, &names).into_iter().map(aws));
-    calls.extend(task_calls(plan, task, step, &names).into_iter().map(aws));
-    let resume = json!({ "ReplicationTaskArn": names.task, "StartReplicationTaskType": Start::Resume.word() });
-    let resume = aws(Call::new(Service::Dms, "StartReplicationTask", resume));
+    calls.extend(calls::makes(plan, task, step).into_iter().map(aws));
     described.apply.splice(at..at, calls);
     let analyzed =
         described.apply.iter().position(|(_, sql)| sql == "ANALYZE").map_or(described.apply.len(), |at| at + 1);
-    described.apply.insert(analyzed, resume);
-    let mut undo = vec![];
-    for (operation, key, name) in deletions(plan, task, &names) {
-        undo.push(aws(Call::new(Service::Dms, operation, json!({ key: name }))));
-    }
+    described.apply.insert(analyzed, aws(calls::resume(plan)));
+    let mut undo = calls::deletions(plan);
     undo.push((step.to.clone(), carrier.give_back().trim_end().to_owned()));
     described.undo.splice(0..0, undo);
     described.summary = format!(
@@ -279,89 +271,4 @@ pub(in crate::engine) fn describe(plan: &Plan, step: &Replicate) -> Description 
         step.to
     );
     described
-}
-
-pub(in crate::engine) fn create_instance(spec: &Dms, names: &Names) -> Option<Call> {
-    let create = spec.create.as_ref()?;
-    let parameters = json!({
-        "ReplicationInstanceIdentifier": names.instance, "ReplicationInstanceClass": create.class,
-        "AllocatedStorage": driver::gibibytes(create), "ReplicationSubnetGroupIdentifier": create.subnet_group,
-        "VpcSecurityGroupIds": create.security_groups, "EngineVersion": create.engine_version,
-        "MultiAZ": create.multi_az, "PubliclyAccessible": false, "AutoMinorVersionUpgrade": false,
-    });
-    Some(Call::new(Service::Dms, "CreateReplicationInstance", parameters))
-}
-
-pub(in crate::engine) fn endpoints(plan: &Plan, task: &DmsTask, names: &Names) -> Vec<Call> {
-    let mut calls = Vec::new();
-    for (login, name, source) in [(&task.source, &names.source, true), (&task.target, &names.target, false)] {
-        let mut parameters = json!({
-            "EndpointIdentifier": name, "EndpointType": if source { "source" } else { "target" },
-            "EngineName": words::engine(plan, login).name(), "DatabaseName": words::database(plan, source),
-            "SslMode": driver::tls_word(login.tls, login.certificate.is_some()), "CertificateArn": login.certificate,
-        });
-        let (key, mut settings) = endpoint_settings(plan, source);
-        if source && !words::is_mysql(plan) {
-            parameters["ExtraConnectionAttributes"] = json!(SOURCE_ATTRIBUTES);
-        }
-        if let (Some(secret), Some(role)) = (&login.secret, &login.access_role) {
-            settings["SecretsManagerSecretId"] = json!(secret);
-            settings["SecretsManagerAccessRoleArn"] = json!(role);
-        } else {
-            parameters["Username"] = json!(login.role);
-            parameters["Password"] = json!("not shown");
-        }
-        parameters[key] = settings;
-        calls.push(Call::new(Service::Dms, "CreateEndpoint", parameters));
-        let tested = json!({ "ReplicationInstanceArn": "THE INSTANCE", "EndpointArn": name });
-        calls.push(Call::new(Service::Dms, "TestConnection", tested));
-    }
-    calls
-}
-
-/// What only a kind of server has, under its key.
-fn endpoint_settings(plan: &Plan, source: bool) -> (&'static str, serde_json::Value) {
-    if words::is_mysql(plan) {
-        return ("MySQLSettings", json!({ "AfterConnectScript": words::script(plan, source) }));
-    }
-    let settings = if source {
-        json!({ "CaptureDdls": false, "HeartbeatEnable": false, "FailTasksOnLobTruncation": true })
-    } else {
-        json!({ "AfterConnectScript": TARGET_SCRIPT })
-    };
-    ("PostgreSQLSettings", settings)
-}
-
-pub(in crate::engine) fn task_calls(plan: &Plan, task: &DmsTask, step: &Replicate, names: &Names) -> Vec<Call> {
-    let create = json!({
-        "ReplicationTaskIdentifier": names.task, "MigrationType": "full-load-and-cdc",
-        "SourceEndpointArn": names.source, "TargetEndpointArn": names.target, "ReplicationInstanceArn": "THE INSTANCE",
-        "TableMappings": words::mappings(&plan.choices).to_string(),
-        "ReplicationTaskSettings": words::settings(task, step).to_string(),
-    });
-    let start = json!({ "ReplicationTaskArn": names.task, "StartReplicationTaskType": Start::New.word() });
-    let look = json!({ "ReplicationTaskArn": names.task });
-    vec![
-        Call::new(Service::Dms, "CreateReplicationTask", create),
-        Call::new(Service::Dms, "StartReplicationTask", start),
-        Call::new(Service::Dms, "DescribeTableStatistics", look),
-    ]
-}
-
-/// What takes away all that the run makes in DMS, in order: operation, key, name.
-pub(in crate::engine) fn deletions(
-    plan: &Plan,
-    task: &DmsTask,
-    names: &Names,
-) -> Vec<(&'static str, &'static str, String)> {
-    let mut all = vec![
-        ("StopReplicationTask", "ReplicationTaskArn", names.task.clone()),
-        ("DeleteReplicationTask", "ReplicationTaskArn", names.task.clone()),
-        ("DeleteEndpoint", "EndpointArn", names.source.clone()),
-        ("DeleteEndpoint", "EndpointArn", names.target.clone()),
-    ];
-    if matches!(plan.systems.get(&task.instance), Some(System::Dms(spec)) if spec.create.is_some()) {
-        all.push(("DeleteReplicationInstance", "ReplicationInstanceArn", names.instance.clone()));
-    }
-    all
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::plan::{Choices, Plan};
-use crate::runbook::model::{DmsEngine, DmsLogin, DmsTask, Lob, Replicate, System};
+use crate::runbook::model::{Dms, DmsEngine, DmsLogin, DmsRunner, DmsServerless, DmsTask, Lob, Replicate, System};
 
 /// Identifiers of what a run has in DMS: they begin with a letter and hold no two hyphens in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,24 @@ impl Names {
 fn kind(plan: &Plan) -> &'static str {
     let source = plan.pair.as_ref().and_then(|pair| plan.systems.get(&pair.source));
     source.map_or("postgres", System::kind)
+}
+
+/// What runs a task.
+pub(in crate::engine) fn spec<'a>(plan: &'a Plan, task: &DmsTask) -> Option<&'a Dms> {
+    match plan.systems.get(&task.instance) {
+        Some(System::Dms(spec)) => Some(spec),
+        _ => None,
+    }
+}
+
+/// In which way of DMS the task runs.
+pub(in crate::engine) fn runner(plan: &Plan) -> DmsRunner {
+    plan.pair.as_ref().map(|pair| pair.runner).unwrap_or_default()
+}
+
+/// The capacity of a serverless one.
+pub(in crate::engine) fn serverless<'a>(plan: &'a Plan, task: &DmsTask) -> Option<&'a DmsServerless> {
+    spec(plan, task)?.serverless.as_ref()
 }
 
 /// Whether the pair is of MySQL or MariaDB.

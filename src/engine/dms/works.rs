@@ -1,5 +1,5 @@
-//! What a run has in DMS: an instance, two endpoints, a task. Each is looked for by its identifier before it is made, and
-//! after an answer was lost; each is deleted only if the run made it.
+//! What a run has in DMS: an instance, two endpoints, a task; serverless no instance. Each is looked for by its identifier
+//! before it is made, and after an answer was lost; each is deleted only if the run made it.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,13 @@ use crate::clock;
 use crate::engine::Outcome;
 use crate::executor::context::Context;
 use crate::journal::FailureKind;
-use crate::runbook::model::{Dms, DmsLogin, DmsTask, Replicate};
+use crate::runbook::model::{Dms, DmsLogin, DmsRunner, DmsTask, Replicate};
 use crate::secret;
 use crate::steps::StepError;
 use crate::systems::aws::Aws;
-use crate::systems::aws::dms::{self as driver, Credentials, NewEndpoint, NewInstance, NewTask, Settings, Task};
+use crate::systems::aws::dms::{
+    self as driver, Credentials, NewEndpoint, NewInstance, NewTask, On, Settings, State, Task,
+};
 use crate::systems::{Certainty, DriverError};
 
 /// The longest time between two looks.
@@ -78,8 +80,21 @@ impl<'a> Works<'a> {
         self.cx.rest((since.elapsed() / 6).clamp(PAUSE / 50, PAUSE)).await
     }
 
+    /// In which way of DMS the task runs.
+    pub fn runner(&self) -> DmsRunner {
+        self.spec.runner()
+    }
+
+    /// What the task runs on, as soon as it can.
+    pub async fn on(&self) -> Outcome<On<'_>> {
+        match &self.spec.serverless {
+            Some(serverless) => Ok(On::Serverless(serverless)),
+            None => self.instance().await.map(On::Instance),
+        }
+    }
+
     /// The replication instance, made if the runbook wants that; gives its ARN when tasks can run on it.
-    pub async fn instance(&self) -> Outcome<String> {
+    async fn instance(&self) -> Outcome<String> {
         let limit = self.spec.create.as_ref().map_or(SEEN, |create| create.timeout.0);
         if self.spec.create.is_some() {
             self.make(Thing::Instance).await?;
@@ -119,8 +134,22 @@ impl<'a> Works<'a> {
         self.spec.instance.as_deref().unwrap_or(&self.names.instance)
     }
 
+    /// Both endpoints, of the source and of the target; gives their ARNs. A serverless replication tries them as it starts,
+    /// and nothing does before: after one that failed they are made anew.
+    pub async fn endpoints(&self, on: &On<'_>) -> Outcome<[String; 2]> {
+        if let On::Instance(arn) = on {
+            return Ok([self.endpoint(arn, true).await?, self.endpoint(arn, false).await?]);
+        }
+        if self.look_at_task().await?.is_some_and(|task| task.state == State::Failed) {
+            self.delete_task().await?;
+            self.delete(Thing::Source).await?;
+            self.delete(Thing::Target).await?;
+        }
+        Ok([self.make(Thing::Source).await?, self.make(Thing::Target).await?])
+    }
+
     /// An endpoint that DMS has tried; gives its ARN. One that did not work is made anew: its login may be another now.
-    pub async fn endpoint(&self, instance: &str, source: bool) -> Outcome<String> {
+    async fn endpoint(&self, instance: &str, source: bool) -> Outcome<String> {
         let thing = if source { Thing::Source } else { Thing::Target };
         if let Some(found) = self.look(thing).await?
             && driver::connection(&self.aws, instance, &found.arn).await?.is_some_and(|test| test.status == "failed")
@@ -158,7 +187,7 @@ impl<'a> Works<'a> {
     }
 
     /// The task, made if it is not there.
-    pub async fn task(&self, instance: &str, source: &str, target: &str) -> Outcome<()> {
+    pub async fn task(&self, on: &On<'_>, [source, target]: &[String; 2]) -> Outcome<()> {
         if self.look(Thing::Task).await?.is_some() {
             return Ok(());
         }
@@ -166,7 +195,7 @@ impl<'a> Works<'a> {
         let settings = words::settings(self.task, self.replicate).to_string();
         let new = NewTask {
             identifier: &self.names.task,
-            instance,
+            on,
             source,
             target,
             mappings: &mappings,
@@ -178,10 +207,14 @@ impl<'a> Works<'a> {
         self.seen(Thing::Task).await.map(drop)
     }
 
+    /// The task, if there is one.
+    pub async fn look_at_task(&self) -> Outcome<Option<Task>> {
+        Ok(driver::task(&self.aws, self.runner(), &self.names.task).await?)
+    }
+
     /// The task as it stands.
     pub async fn state(&self) -> Outcome<Task> {
-        let found = driver::task(&self.aws, &self.names.task).await?;
-        found.ok_or_else(|| {
+        self.look_at_task().await?.ok_or_else(|| {
             let message = format!("there is no task {} any more", self.names.task);
             self.told(FailureKind::Refused, message, "somebody deleted it: roll back, and begin anew")
         })
@@ -191,14 +224,14 @@ impl<'a> Works<'a> {
     pub async fn stop(&self) -> Outcome<()> {
         let began = clock::monotonic();
         loop {
-            let Some(found) = driver::task(&self.aws, &self.names.task).await? else { return Ok(()) };
-            match found.status.as_str() {
-                "running" | "starting" => {
+            let Some(found) = self.look_at_task().await? else { return Ok(()) };
+            match found.state {
+                State::Running | State::Starting => {
                     self.cx.still_mine()?;
-                    in_doubt(driver::stop(&self.aws, &found.arn).await)?;
+                    in_doubt(driver::stop(&self.aws, self.runner(), &found.arn).await)?;
                 }
-                "ready" | "stopped" | "failed" | "deleting" => return Ok(()),
-                _ => {}
+                State::Passing => {}
+                _ => return Ok(()),
             }
             self.overdue(began, "has not stopped", &found.status)?;
             self.busy(&format!("the task is {}", found.status));
@@ -239,7 +272,7 @@ impl<'a> Works<'a> {
             Thing::Source | Thing::Target => {
                 driver::endpoint(aws, name).await?.map(|found| Seen { arn: found.arn, status: found.status })
             }
-            Thing::Task => driver::task(aws, name).await?.map(|found| Seen { arn: found.arn, status: found.status }),
+            Thing::Task => self.look_at_task().await?.map(|found| Seen { arn: found.arn, status: found.status }),
         })
     }
 
@@ -299,7 +332,7 @@ impl<'a> Works<'a> {
                 let asked = match thing {
                     Thing::Instance => driver::delete_instance(&self.aws, &found.arn).await,
                     Thing::Source | Thing::Target => driver::delete_endpoint(&self.aws, &found.arn).await,
-                    Thing::Task => driver::delete_task(&self.aws, &found.arn).await,
+                    Thing::Task => driver::delete_task(&self.aws, self.runner(), &found.arn).await,
                 };
                 in_doubt(asked)?;
             }

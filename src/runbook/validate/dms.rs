@@ -2,12 +2,14 @@
 
 use super::Check;
 use super::values::{database_url, mysql_url};
-use crate::runbook::model::{Dms, DmsLogin, DmsTask, DmsTls, Fence, Gate, Means, Replicate, Step, System};
+use crate::runbook::model::{
+    Dms, DmsLogin, DmsServerless, DmsTask, DmsTls, Fence, Gate, Means, Replicate, Step, System,
+};
 
 pub(super) fn check(check: &mut Check<'_>) {
     for (name, system) in &check.runbook.systems {
         if let System::Dms(system) = system {
-            instance(check, &format!("/systems/{name}/dms"), system);
+            runner(check, &format!("/systems/{name}/dms"), system);
         }
     }
     let mut through = None;
@@ -27,15 +29,34 @@ pub(super) fn check(check: &mut Check<'_>) {
     gates(check, through);
 }
 
-fn instance(check: &mut Check<'_>, path: &str, system: &Dms) {
-    if system.instance.is_some() == system.create.is_some() && !check.is_poisoned_below(path) {
-        let message = "either `instance` or `create` says which replication instance it is";
-        let remedy = "write `instance: IDENTIFIER`, or `create: { class: dms.c6i.large }`";
+fn runner(check: &mut Check<'_>, path: &str, system: &Dms) {
+    let said = [system.instance.is_some(), system.create.is_some(), system.serverless.is_some()];
+    if said.iter().filter(|said| **said).count() != 1 && !check.is_poisoned_below(path) {
+        let message = "one of `instance`, `create` and `serverless` says what runs the task";
+        let remedy =
+            "write `instance: IDENTIFIER`, `create: { class: dms.c6i.large }` or `serverless: { max-capacity: 16 }`";
         check.error(&format!("{path}#"), "no-instance", message, remedy);
     }
     if system.create.as_ref().is_some_and(|create| create.storage.0 < 5 << 30) {
         let path = format!("{path}/create/storage");
         check.error(&path, "bad-value", "DMS makes no instance with so little storage", "write 5GiB at least");
+    }
+    if let Some(serverless) = &system.serverless {
+        capacity(check, &format!("{path}/serverless"), serverless);
+    }
+}
+
+fn capacity(check: &mut Check<'_>, path: &str, spec: &DmsServerless) {
+    let all = DmsServerless::UNITS;
+    let remedy = format!("write one of {}", all.map(|units| units.to_string()).join(", "));
+    for (key, units) in [("min-capacity", spec.min_capacity), ("max-capacity", Some(spec.max_capacity))] {
+        if units.is_some_and(|units| !all.contains(&units)) {
+            check.error(&format!("{path}/{key}"), "bad-value", "DMS has no such capacity", &remedy);
+        }
+    }
+    if spec.min_capacity.is_some_and(|least| least > spec.max_capacity) {
+        let message = "the least capacity is more than the most";
+        check.error(&format!("{path}/min-capacity"), "bad-value", message, "write as much as `max-capacity`, or less");
     }
 }
 

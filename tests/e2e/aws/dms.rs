@@ -34,6 +34,8 @@ const WINDOW: &str = "window: { budget: 20s, gates: [lag], steps: [{ freeze: { d
 struct Stage {
     scene: Scene,
     dms: Dms,
+    /// What DMS has before a run, and after its way back.
+    left: Vec<String>,
     proxy: Proxy,
     cloud: Cloud,
 }
@@ -60,7 +62,8 @@ impl Stage {
         let urls = [("DMS_SOURCE_URL", url(source.port())), ("DMS_TARGET_URL", url(target.port()))];
         scene.add_env(urls.map(|(name, url)| (name.to_owned(), url)));
         scene.settle().await;
-        let stage = Self { scene, dms, proxy, cloud };
+        let left = dms.there();
+        let stage = Self { scene, dms, left, proxy, cloud };
         stage.write(instance, &[REPLICATE, "wait: { gates: [lag], timeout: 1m }", WINDOW, "verify: { timeout: 2m }"]);
         stage
     }
@@ -86,7 +89,7 @@ impl Stage {
         load.flows().await;
         assert_eq!(self.scene.state().writer, Writer::Source, "{when}\n{}", self.scene.story());
         self.scene.assert_undone(when).await;
-        assert_eq!(self.dms.there(), ["orders-dms"], "{when}");
+        assert_eq!(self.dms.there(), self.left, "{when}");
         let mut seen = load.stop().await;
         let switches = self.scene.entries().iter().filter(|entry| matches!(entry.event, Event::Passed { .. })).count();
         self.scene.audit(&mut seen, Side::Source, switches).await;
@@ -142,6 +145,50 @@ async fn forward_through_dms_under_load_and_back() {
     let wal = std::fs::read(stage.scene.journal.path().with_extension("db-wal")).unwrap_or_default();
     let holds = |bytes: &[u8]| bytes.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes());
     assert!(!holds(&journal) && !holds(&wal), "a password is in the journal");
+}
+
+/// Serverless: no instance, and connections that are tested as it starts. A login that it can't use holds the run; replies
+/// that are lost are settled by looking; back first as far as the load, then wholly.
+#[tokio::test(flavor = "multi_thread")]
+async fn serverless_forward_under_load_and_back() {
+    let mut stage = Stage::with(Dms::default(), "serverless: { min-capacity: 1, max-capacity: 16 }").await;
+    let runbook = stage.scene.runbook.to_str().unwrap().to_owned();
+    let url =
+        |password: &str| format!("postgres://dms:{password}@127.0.0.1:{}/shop", stage.scene.sandbox.target.port());
+    let (right, wrong) = (url(PASSWORD), url("not-it"));
+    stage.scene.add_env([("DMS_TARGET_URL".to_owned(), wrong)]);
+    let load = stage.load().await;
+    let plan = stage.scene.must(0, &["plan", &runbook]).await;
+    for words in ["CreateReplicationConfig", "\"MaxCapacityUnits\":16", "resume-processing", "DeleteReplicationConfig"]
+    {
+        assert!(plan.says(words), "the plan does not say {words}: {}", plan.out);
+    }
+    assert!(!plan.says("ReplicationTaskArn") && !plan.says("TestConnection"), "of another way of DMS: {}", plan.out);
+    stage.scene.run(4).await;
+    assert!(stage.held().contains("Test connection failed") && stage.held().contains("28P01"), "{}", stage.held());
+    stage.scene.add_env([("DMS_TARGET_URL".to_owned(), right)]);
+    for action in ["CreateReplicationConfig", "StopReplication", "DeleteReplicationConfig"] {
+        stage.proxy.plant(at("dms", action).times(1), Fault::ClosedAfter);
+    }
+    stage.proxy.plant(at("dms", "StartReplication").only(1), Fault::ClosedAfter);
+    stage.proxy.plant(at("dms", "StartReplication").only(2), Fault::ErrorAfter(503));
+    stage.proxy.plant(at("dms", "DescribeReplications").times(2), Fault::Throttled);
+    stage.scene.must(0, &["retry"]).await;
+    stage.scene.must(0, &["resume", "--output", "json"]).await;
+    load.flows().await;
+    assert_eq!(stage.scene.state().writer, Writer::Target);
+    assert!(stage.dms.applied() > 0, "nothing came through DMS behind the load\n{}", stage.scene.story());
+    assert_eq!(stage.dms.started(), 3, "the one that was refused, for the first time, and where it stopped");
+    assert!(!stage.dms.there().iter().any(|name| name.ends_with("-task")), "{:?}", stage.dms.there());
+    let policy = stage.scene.must(0, &["iam-policy", &runbook]).await.out;
+    for name in stage.proxy.names().iter().filter(|name| name.starts_with("dms ")) {
+        assert!(policy.contains(&format!("\"{}\"", name.replace(' ', ":"))), "{name} is not in {policy}");
+    }
+    stage.scene.must(5, &["rollback", "--to", "wait", "--output", "json"]).await;
+    load.flows().await;
+    assert_eq!(stage.scene.state().writer, Writer::Source, "{}", stage.scene.story());
+    stage.scene.must(5, &["rollback", "--output", "json"]).await;
+    stage.all_is_as_before(load, "after a rollback in two parts").await;
 }
 
 /// SIGKILL at some entries of a rollback behind the switch: the window back, and what is taken away behind it.

@@ -157,8 +157,11 @@ async fn there_under_load_and_back<K: Staged + Kind<Client = MysqlClient>>() {
     let target = stage.scene.sandbox.target.url(Role::Superuser, DATABASE);
     assert_eq!(stage.outline(&target).await, outline, "everything is made that DMS leaves out");
 
+    // Back first as far as the load: the writes are at the source again, and the target is kept.
+    stage.scene.must(5, &["rollback", "--to", "wait", "--output", "json"]).await;
+    assert_eq!(stage.scene.state().writer, Writer::Source, "{}", stage.scene.story());
     stage.scene.must(5, &["rollback", "--output", "json"]).await;
-    stage.all_is_as_before(load, "after a rollback").await;
+    stage.all_is_as_before(load, "after a rollback in two parts").await;
     let journal = std::fs::read(stage.scene.journal.path()).unwrap();
     let holds = |bytes: &[u8]| bytes.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes());
     assert!(!holds(&journal), "a password is in the journal");
@@ -199,6 +202,31 @@ async fn mysql_killed_at_many_an_entry_nothing_is_lost() {
             stage.scene.must(5, &["rollback", "--output", "json"]).await;
         }
         stage.all_is_as_before(load, &when).await;
+        println!("{when}");
+    }
+}
+
+/// SIGKILL in one and the same rollback behind the switch, again and again, each time three entries later than before:
+/// in the window back, which is left and passed anew until the commit point, and behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_a_rollback_that_is_killed_goes_on() {
+    let stage = Stage::<Mysql>::new().await;
+    let load = stage.load().await;
+    stage.scene.run(0).await;
+    let words = ["rollback", "--output", "json"];
+    for kills in 0.. {
+        let seq = stage.scene.state().seq + 4 + 3 * kills;
+        let back = stage.scene.command(&words).env(halt::KILL_AT, seq.to_string()).spawn().unwrap();
+        let code = ended(back).await.code;
+        if code == 5 {
+            assert!(kills >= 3, "a rollback has more entries than that\n{}", stage.scene.story());
+            return stage.all_is_as_before(load, "after a rollback that was killed").await;
+        }
+        let when = format!("killed at entry {seq}, {}", summary(&stage.scene.entries().last().unwrap().event));
+        assert_eq!(code, KILLED, "{when}\n{}", stage.scene.story());
+        assert!(kills < 20, "it does not get on: {when}\n{}", stage.scene.story());
+        stage.scene.guard_gone().await;
+        load.flows().await;
         println!("{when}");
     }
 }

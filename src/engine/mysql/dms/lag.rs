@@ -32,7 +32,7 @@ pub(super) fn describe(flavour: Flavour, gate: &ReplicationLag, flow: Flow<'_>) 
     if flow.heading == Heading::Forth {
         let table = flow.token_table();
         lines.retain(|line| line.contains(table));
-        lines.push(describe_latency());
+        lines.push(describe_latency(flow.pair.runner));
     }
     lines
 }

@@ -12,14 +12,11 @@ mod window;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 
 use super::Mysql;
 use crate::engine::dms::around::step;
-use crate::engine::dms::replicate as calls;
-use crate::engine::dms::words::Names;
+use crate::engine::dms::calls;
 use crate::engine::dms::works::Works;
-use crate::engine::postgres::carrier;
 use crate::engine::{Engine, Lag, Lines, Oldest, Outcome};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
@@ -30,7 +27,6 @@ use crate::preflight::Finding;
 use crate::runbook::model::{Promote, Replicate, ReplicationLag, Sql, SqlGate, Verify};
 use crate::steps::{Description, Observation};
 use crate::systems;
-use crate::systems::aws::{Call, Service};
 use crate::systems::comparison::Comparison;
 use crate::systems::mysql::Flavour;
 use crate::systems::pair::{Flow, Heading};
@@ -147,14 +143,7 @@ impl Engine for ThroughDms {
     }
 
     fn describe_finalize(&self, plan: &Plan) -> Lines {
-        let mut lines = Vec::new();
-        if let Some(task) = carrier::task(plan) {
-            let calls = calls::deletions(plan, task, &Names::planned()).into_iter();
-            let call = |(operation, key, name): (&'static str, &str, String)| {
-                (task.instance.clone(), Call::new(Service::Dms, operation, json!({ key: name })).to_string())
-            };
-            lines.extend(calls.map(call));
-        }
+        let mut lines = calls::deletions(plan);
         let native = Mysql(self.0).describe_finalize(plan).into_iter();
         lines.extend(native.filter(|(_, sql)| !sql.contains(Heading::Forth.stream())));
         lines

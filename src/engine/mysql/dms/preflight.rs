@@ -3,7 +3,7 @@
 //! user guide.
 
 use super::super::preflight as native;
-use crate::engine::dms::preflight::{budget, instance};
+use crate::engine::dms::preflight::{budget, runner};
 use crate::engine::postgres::carrier;
 use crate::plan::Plan;
 use crate::preflight::{self, Check, Finding};
@@ -30,8 +30,8 @@ pub(super) async fn findings(plan: &Plan, flavour: Flavour, accept: &[String]) -
     let source = world.mysql(&pair.source)?.connect(Access::ReadOnly).await?;
     let target = world.mysql(&pair.target)?.connect(Access::ReadOnly).await?;
     let (here, there) = tokio::try_join!(catalog::identity(&source), catalog::identity(&target))?;
-    let mut ours = vec![
-        instance(&world, task).await,
+    let mut ours = runner(&world, task).await;
+    ours.extend([
         reader(&source, task, plan, flavour).await?,
         writer(&target, task, plan).await?,
         keys(&source, plan).await?,
@@ -39,7 +39,7 @@ pub(super) async fn findings(plan: &Plan, flavour: Flavour, accept: &[String]) -
         load(&target, &there),
         cascades(&source, plan).await?,
         not_carried(task),
-    ];
+    ]);
     ours.extend(columns(&source, plan).await?);
     if let Lob::Limited(limit) = task.lob {
         ours.push(long_values(&source, plan, limit.0).await?);
@@ -239,19 +239,16 @@ async fn long_values(source: &Session, plan: &Plan, limit: u64) -> Result<Findin
     let check =
         Check { id: "dms-long-values", system: source.system(), why: "DMS cuts off what is longer than `lob`." };
     let sql = LARGE.replace("SCHEMAS", &listed(&plan.choices.schemas));
-    let (mut longest, mut long) = (0_u64, Vec::new());
+    let mut found = Vec::new();
     for (table, column) in catalog::pairs(source, "look for large columns", &sql).await? {
         let name = table
             .split_once('.')
             .map_or_else(|| ident(&table), |(schema, name)| format!("{}.{}", ident(schema), ident(name)));
         let sql = format!("SELECT COALESCE(MAX(OCTET_LENGTH({})), 0) FROM {name}", ident(&column));
-        let found = source.value("look for long values", &sql).await?.and_then(|text| text.parse().ok()).unwrap_or(0);
-        longest = longest.max(found);
-        if found > limit {
-            long.push(format!("{table}.{column} ({found} bytes)"));
-        }
+        let longest = source.value("look for long values", &sql).await?.and_then(|text| text.parse().ok());
+        found.push((format!("{table}.{column}"), longest.unwrap_or(0)));
     }
-    Ok(preflight::long_values(check, limit, longest, &long))
+    Ok(preflight::long_values(check, limit, &found))
 }
 
 /// Nobody can see from outside what an application will do.

@@ -1,6 +1,6 @@
 //! The target follows the source through a task of DMS. In this order: our schema on both servers, the accounts that the
 //! target lacks, the fence around the target with DMS's account left in, tables and primary keys, a trial of the way
-//! back, the instance, the endpoints and their tests, the task and its load; then keys, foreign keys, routines, views and
+//! back, the instance if there is one, the endpoints and their tests, the task and its load; then keys, foreign keys, routines, views and
 //! events while the task stands still; then the task goes on, and a token has gone through it.
 
 use serde_json::json;
@@ -11,17 +11,16 @@ use super::schema::Copying;
 use super::{back, window};
 use crate::clock;
 use crate::engine::Outcome;
-use crate::engine::dms::replicate as calls;
-use crate::engine::dms::words::Names;
+use crate::engine::dms::calls;
+use crate::engine::dms::replicate::begins_anew;
 use crate::engine::dms::works::Works;
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{Durability, Move};
 use crate::plan::Plan;
-use crate::runbook::model::{DmsTask, Replicate, System};
+use crate::runbook::model::{DmsTask, Replicate};
 use crate::steps::Description;
-use crate::systems::aws::dms::Start;
-use crate::systems::aws::{Call, Service};
+use crate::systems::aws::Call;
 use crate::systems::mysql::{Session, ident, literal, setup};
 use crate::systems::pair::Heading;
 
@@ -47,11 +46,11 @@ pub(super) async fn apply(cx: &Context, state: &RunState, of: &Move, step: &Repl
     }
     back::try_out(cx).await?;
     cx.note(of, json!({ "task": works.names.task }), Durability::Synced)?;
-    let instance = works.instance().await?;
-    let (from, to) = (works.endpoint(&instance, true).await?, works.endpoint(&instance, false).await?);
+    let on = works.on().await?;
     if !followed {
+        let ends = works.endpoints(&on).await?;
         begin_load(&works, state, of, &target).await?;
-        works.task(&instance, &from, &to).await?;
+        works.task(&on, &ends).await?;
         let loaded = works.load().await?;
         copying.after(cx, of).await?;
         native.events_stand_still(cx, &target).await?;
@@ -83,7 +82,7 @@ async fn remember_carrier(cx: &Context, state: &RunState, of: &Move, target: &Se
 /// A load begins with empty tables: after one that failed, its task is deleted and what it had loaded is removed.
 async fn begin_load(works: &Works<'_>, state: &RunState, of: &Move, target: &Session) -> Outcome<()> {
     let cx = works.cx;
-    if !calls::begins_anew(works, state).await? {
+    if !begins_anew(works, state).await? {
         if remembered::<bool>(state, "replicate", "loading").is_none() {
             // DMS brings its row.
             let sql = "DELETE FROM pointsman.token_forward;\n";
@@ -123,7 +122,7 @@ pub(super) async fn undo(cx: &Context, state: &RunState, step: &Replicate) -> Ou
 pub(super) fn describe(plan: &Plan, step: &Replicate) -> Description {
     let mut described = Replication(step).describe(plan);
     let (Some(task), Some(pair)) = (&step.dms, &plan.pair) else { return described };
-    let (names, tables) = (Names::planned(), &plan.choices.tables);
+    let tables = &plan.choices.tables;
     // Nobody follows anybody by the servers' own replication, and no dump is made.
     let streams = [Heading::Forth, Heading::Back].map(|heading| common::stream(plan, heading).channel().to_owned());
     let native = |sql: &str| {
@@ -137,25 +136,17 @@ pub(super) fn describe(plan: &Plan, step: &Replicate) -> Description {
     let said = |text: &str| (step.to.clone(), text.to_owned());
     described.apply.push(said("-- CREATE DATABASE, CREATE TABLE with primary keys, as the source has them"));
     let aws = |call: Call| (task.instance.clone(), call.to_string());
-    if let Some(System::Dms(spec)) = plan.systems.get(&task.instance) {
-        described.apply.extend(calls::create_instance(spec, &names).into_iter().map(aws));
-    }
-    described.apply.extend(calls::endpoints(plan, task, &names).into_iter().map(aws));
-    described.apply.extend(calls::task_calls(plan, task, step, &names).into_iter().map(aws));
+    described.apply.extend(calls::makes(plan, task, step).into_iter().map(aws));
     described.apply.push(said(
         "-- ALTER TABLE: secondary keys, then foreign keys; then functions, procedures, views, events at rest",
     ));
     described.apply.push(said("-- ALTER EVENT of each event that runs on the source: DISABLE ON REPLICA"));
     described.apply.push(said("-- CREATE TRIGGER and DROP TRIGGER of each trigger: a trial"));
     described.apply.push(said("ANALYZE NO_WRITE_TO_BINLOG TABLE EACH TABLE"));
-    let resume = json!({ "ReplicationTaskArn": names.task, "StartReplicationTaskType": Start::Resume.word() });
-    described.apply.push(aws(Call::new(Service::Dms, "StartReplicationTask", resume)));
-    let deletions = calls::deletions(plan, task, &names).into_iter();
-    let undo: Vec<_> =
-        deletions.map(|(operation, key, name)| aws(Call::new(Service::Dms, operation, json!({ key: name })))).collect();
+    described.apply.push(aws(calls::resume(plan)));
     let forward = common::stream(plan, Heading::Forth).channel().to_owned();
     described.undo.retain(|(_, sql)| forward.is_empty() || !sql.contains(&forward));
-    described.undo.splice(0..0, undo);
+    described.undo.splice(0..0, calls::deletions(plan));
     described.undo.push(said(window::lock(&["'DMS'@'HOST'".to_owned()], "UNLOCK", false).trim_end()));
     described.summary = format!(
         "Copy {} tables ({}) from {} to {} with a task of DMS and follow; try the way back; fence {}",

@@ -10,7 +10,7 @@ use crate::systems::aws::{Aws, Service};
 /// Key of the tag that everything of ours has; its value is the run.
 pub const TAG: &str = "pointsman:run";
 
-fn tag(run: &str) -> sdk::Tag {
+pub(super) fn tag(run: &str) -> sdk::Tag {
     sdk::Tag::builder().key(TAG).value(run).build()
 }
 
@@ -185,76 +185,4 @@ pub async fn delete_endpoint(aws: &Aws, arn: &str) -> Result<()> {
 pub async fn test(aws: &Aws, instance: &str, endpoint: &str) -> Result<()> {
     let ask = || aws.dms().test_connection().replication_instance_arn(instance).endpoint_arn(endpoint).send();
     aws.write(Service::Dms, "test the connection", ask).await.map(drop)
-}
-
-/// A task to be made.
-#[derive(Clone, Debug)]
-pub struct NewTask<'a> {
-    /// Its identifier.
-    pub identifier: &'a str,
-    /// ARN of the replication instance.
-    pub instance: &'a str,
-    /// ARN of the source's endpoint.
-    pub source: &'a str,
-    /// ARN of the target's.
-    pub target: &'a str,
-    /// The tables, as JSON.
-    pub mappings: &'a str,
-    /// The settings, as JSON.
-    pub settings: &'a str,
-    /// The run that makes it.
-    pub run: &'a str,
-}
-
-/// Makes a task; it does not start.
-pub async fn create_task(aws: &Aws, new: &NewTask<'_>) -> Result<()> {
-    let ask = || {
-        let call = aws.dms().create_replication_task().replication_task_identifier(new.identifier);
-        let call = call.replication_instance_arn(new.instance).migration_type(sdk::MigrationTypeValue::FullLoadAndCdc);
-        let call = call.source_endpoint_arn(new.source).target_endpoint_arn(new.target);
-        call.table_mappings(new.mappings).replication_task_settings(new.settings).tags(tag(new.run)).send()
-    };
-    aws.write(Service::Dms, &format!("make the task {}", new.identifier), ask).await.map(drop)
-}
-
-/// How a task starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// For the first time.
-    New,
-    /// Where it stopped.
-    Resume,
-}
-
-impl Start {
-    /// DMS's word for it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::New => "start-replication",
-            Self::Resume => "resume-processing",
-        }
-    }
-}
-
-/// Starts a task.
-pub async fn start(aws: &Aws, arn: &str, how: Start) -> Result<()> {
-    let kind = sdk::StartReplicationTaskTypeValue::from(how.word());
-    let ask = || {
-        let call = aws.dms().start_replication_task().replication_task_arn(arn);
-        call.start_replication_task_type(kind.clone()).send()
-    };
-    aws.write(Service::Dms, &format!("start the task ({})", how.word()), ask).await.map(drop)
-}
-
-/// Stops a task.
-pub async fn stop(aws: &Aws, arn: &str) -> Result<()> {
-    let ask = || aws.dms().stop_replication_task().replication_task_arn(arn).send();
-    aws.write(Service::Dms, "stop the task", ask).await.map(drop)
-}
-
-/// Deletes a task.
-pub async fn delete_task(aws: &Aws, arn: &str) -> Result<()> {
-    let ask = || aws.dms().delete_replication_task().replication_task_arn(arn).send();
-    aws.write(Service::Dms, "delete the task", ask).await.map(drop)
 }

@@ -1,18 +1,22 @@
 //! DMS: replication instances, endpoints, connections, tasks and what they say of their tables. What is read is in structs
 //! of our own, since in the SDK's all fields are optional.
 //!
+//! A task runs on a replication instance, or serverless: there it is a replication configuration and its one replication,
+//! with calls and words of their own. To everybody else both are a task.
+//!
 //! Everything has an identifier that its maker gives, by which it is found again after an answer was lost; the calls that
 //! use it want the ARN, which DMS gives.
 
 mod change;
 mod read;
+mod task;
 
 pub use change::{
-    Credentials, NewEndpoint, NewInstance, NewTask, SOURCE_ATTRIBUTES, Settings, Start, TAG, TARGET_SCRIPT,
-    create_endpoint, create_instance, create_task, delete_endpoint, delete_instance, delete_task, gibibytes, start,
-    stop, test, tls_word,
+    Credentials, NewEndpoint, NewInstance, SOURCE_ATTRIBUTES, Settings, TAG, TARGET_SCRIPT, create_endpoint,
+    create_instance, delete_endpoint, delete_instance, gibibytes, test, tls_word,
 };
 pub use read::{connection, endpoint, instance, tables, task};
+pub use task::{NewTask, On, Operations, Start, State, create_task, delete_task, start, stop};
 
 /// Code of the answer when there is no such thing, or none that the filter lets through.
 pub const MISSING: &str = "ResourceNotFoundFault";
@@ -61,23 +65,21 @@ pub struct Connection {
 pub struct Task {
     /// Its ARN.
     pub arn: String,
-    /// `creating`, `ready`, `starting`, `running`, `stopping`, `stopped`, `failed`, `deleting`, …
+    /// What DMS calls its state.
     pub status: String,
+    /// What that means.
+    pub state: State,
     /// Why it stopped, in DMS's words, such as `Stop Reason STOPPED_AFTER_CACHED_EVENTS`.
     pub stop_reason: String,
     /// Why it failed last.
     pub failure: String,
-    /// The tables it carries, as it was told.
-    pub mappings: String,
-    /// Its settings, as it has them.
-    pub settings: String,
 }
 
 impl Task {
     /// Whether it stopped by itself because everything was loaded, and what came meanwhile was applied.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.status == "stopped" && self.stop_reason.contains("STOPPED_AFTER_CACHED_EVENTS")
+        self.state == State::Stopped && self.stop_reason.contains("STOPPED_AFTER_CACHED_EVENTS")
     }
 
     /// The last part of its ARN: what CloudWatch calls it.

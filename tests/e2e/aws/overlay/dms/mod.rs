@@ -12,6 +12,8 @@
 //! `REPLICATION SLAVE` and `REPLICATION CLIENT`; from "… as a target" that it writes ordinary statements as an ordinary
 //! user, so that triggers and foreign keys act, and every row is a transaction of the target's own.
 //!
+//! Serverless is in `serverless.rs`.
+//!
 //! Also a belief: a task whose target refuses its login stays `running` and tries again ("recoverable error").
 
 mod binlog;
@@ -19,6 +21,7 @@ mod columns;
 mod decode;
 mod mysql;
 mod rows;
+mod serverless;
 mod things;
 
 use std::{
@@ -31,7 +34,8 @@ use tokio::sync::watch;
 
 use crate::aws::proxy::{Asked, Overlay, Protocol, Reply, refusal};
 pub use rows::{Login, TableOf};
-use things::{Connection, Endpoint, Task, Thing, Told};
+use serverless::{ON_INSTANCE, SERVERLESS, Words};
+use things::{Connection, Endpoint, On, Task, Thing, Told};
 
 /// How many looks each state that passes by itself lasts.
 const LOOKS: usize = 2;
@@ -151,10 +155,17 @@ impl Dms {
             "DescribeConnections" => state.describe_connections(asked),
             "DescribeReplicationTasks" => state.describe_tasks(asked),
             "CreateReplicationTask" => state.create_task(asked),
-            "StartReplicationTask" => state.start(asked),
-            "StopReplicationTask" => state.stop(asked),
-            "DeleteReplicationTask" => state.delete_task(asked),
-            "DescribeTableStatistics" => state.statistics(asked),
+            "StartReplicationTask" => state.start(asked, &ON_INSTANCE),
+            "StopReplicationTask" => state.stop(asked, ON_INSTANCE.arn),
+            "DeleteReplicationTask" => state.delete_task(asked, ON_INSTANCE.arn),
+            "DescribeTableStatistics" => state.statistics(asked, &ON_INSTANCE),
+            "DescribeReplications" => state.describe_replications(asked),
+            "DescribeReplicationConfigs" => state.describe_configs(asked),
+            "CreateReplicationConfig" => state.create_config(asked),
+            "StartReplication" => state.start(asked, &SERVERLESS),
+            "StopReplication" => state.stop(asked, SERVERLESS.arn),
+            "DeleteReplicationConfig" => state.delete_task(asked, SERVERLESS.arn),
+            "DescribeReplicationTableStatistics" => state.statistics(asked, &SERVERLESS),
             other => Err(("UnknownOperationException", format!("the overlay has no {other}"))),
         }
     }
@@ -231,7 +242,7 @@ impl State {
 
     fn delete_instance(&mut self, asked: &Value) -> Answer {
         let arn = text(asked, "ReplicationInstanceArn");
-        if self.tasks.iter().any(|task| task.instance == arn) {
+        if self.tasks.iter().any(|task| task.on == On::Instance(arn.clone())) {
             return Err((STATE, "the replication instance has tasks".into()));
         }
         let found = self.instances.iter_mut().find(|thing| thing.arn == arn);
@@ -292,7 +303,9 @@ impl State {
         self.tasks.retain_mut(|task| !task.thing.is_gone());
         let name = filtered(asked, "replication-task-id");
         let mut found = Vec::new();
-        for task in self.tasks.iter_mut().filter(|task| name.as_ref().is_none_or(|name| *name == task.thing.name)) {
+        let ours =
+            |task: &&mut Task| task.on != On::Serverless && name.as_ref().is_none_or(|name| *name == task.thing.name);
+        for task in self.tasks.iter_mut().filter(ours) {
             task.look();
             let (reason, failure) = task.words();
             found.push(json!({ "ReplicationTaskIdentifier": task.thing.name, "ReplicationTaskArn": task.thing.arn,
@@ -318,20 +331,20 @@ impl State {
         if !ends.iter().all(tested) {
             return Err((STATE, "Test connection for replication instance and endpoint should be successful".into()));
         }
-        for key in ["TableMappings", "ReplicationTaskSettings"] {
-            serde_json::from_str::<Value>(&text(asked, key))
-                .map_err(|error| ("InvalidParameterValueException", error.to_string()))?;
-        }
+        are_json(asked, ["TableMappings", "ReplicationTaskSettings"])?;
         let thing = self.thing("task", &name, "creating", asked.clone());
-        let [source, target] = ends;
-        let told: Arc<Mutex<Told>> = Arc::default();
-        self.told.push(Arc::clone(&told));
-        self.tasks.push(Task { thing, source, target, instance, told, started: 0, stop: None, loaded: false });
+        self.add_task(thing, ends, On::Instance(instance));
         Ok(json!({ "ReplicationTask": { "ReplicationTaskIdentifier": name, "Status": "creating" } }))
     }
 
-    fn start(&mut self, asked: &Value) -> Answer {
-        let (arn, how) = (text(asked, "ReplicationTaskArn"), text(asked, "StartReplicationTaskType"));
+    fn add_task(&mut self, thing: Thing, [source, target]: [String; 2], on: On) {
+        let told: Arc<Mutex<Told>> = Arc::default();
+        self.told.push(Arc::clone(&told));
+        self.tasks.push(Task { thing, source, target, on, told, started: 0, stop: None, loaded: false });
+    }
+
+    fn start(&mut self, asked: &Value, words: &Words) -> Answer {
+        let (arn, how) = (text(asked, words.arn), text(asked, words.kind));
         let login = |arn: &str| self.endpoints.iter().find(|one| one.thing.arn == arn).map(|one| one.login.clone());
         let ends =
             self.tasks.iter().find(|task| task.thing.arn == arn).map(|task| (login(&task.source), login(&task.target)));
@@ -341,9 +354,9 @@ impl State {
         };
         let first = task.started == 0;
         match (task.thing.status, how.as_str()) {
-            ("ready", "start-replication") if first => self.fails = None,
+            ("ready" | "created", "start-replication") if first => self.fails = None,
             ("stopped" | "failed", "resume-processing") if !first => {}
-            ("ready" | "stopped" | "failed", _) => {
+            ("ready" | "created" | "stopped" | "failed", _) => {
                 let message = format!("Start Type : {how}, is not valid for this task");
                 return Err(("InvalidParameterCombinationException", message));
             }
@@ -352,7 +365,7 @@ impl State {
         let Some((Some(source), Some(target))) = ends else { return Err((STATE, "an endpoint is gone".into())) };
         let (stop, stopped) = watch::channel(false);
         task.started += 1;
-        (task.thing.status, task.thing.looks, task.stop) = ("starting", 0, Some(stop));
+        (task.thing.status, task.thing.looks, task.stop) = (words.starting, 0, Some(stop));
         lock(&task.told).ended = None;
         let (asked, told) = (&task.thing.asked, Arc::clone(&task.told));
         if mysql::is_mysql(&source) {
@@ -363,49 +376,56 @@ impl State {
             tokio::spawn(work.run(!task.loaded, stopped));
         }
         self.starts += 1;
-        Ok(json!({ "ReplicationTask": { "Status": "starting" } }))
+        Ok(json!({ words.answer: { "Status": words.starting } }))
     }
 
-    fn stop(&mut self, asked: &Value) -> Answer {
-        let arn = text(asked, "ReplicationTaskArn");
+    fn stop(&mut self, asked: &Value, key: &str) -> Answer {
+        let arn = text(asked, key);
         let Some(task) = self.tasks.iter_mut().find(|task| task.thing.arn == arn) else {
             return Err((MISSING, "no such task".into()));
         };
-        if !["running", "starting"].contains(&task.thing.status) {
+        if task.thing.status == "stopping" || !task.is_busy() {
             return Err((STATE, format!("Replication Task cannot be stopped, it is {}", task.thing.status)));
         }
         (task.thing.status, task.thing.looks) = ("stopping", 0);
         if let Some(stop) = &task.stop {
             stop.send(true).ok();
         }
-        Ok(json!({ "ReplicationTask": { "Status": "stopping" } }))
+        Ok(json!({}))
     }
 
     /// With a task goes its slot.
-    fn delete_task(&mut self, asked: &Value) -> Answer {
-        let arn = text(asked, "ReplicationTaskArn");
+    fn delete_task(&mut self, asked: &Value, key: &str) -> Answer {
+        let arn = text(asked, key);
         let login = |arn: &str| self.endpoints.iter().find(|one| one.thing.arn == arn).map(|one| one.login.clone());
         let source = self.tasks.iter().find(|task| task.thing.arn == arn).and_then(|task| login(&task.source));
-        let found = self.tasks.iter_mut().map(|task| &mut task.thing).find(|thing| thing.arn == arn);
-        if let Some(thing) = found.as_ref().filter(|thing| ["running", "starting", "stopping"].contains(&thing.status))
-        {
-            return Err((STATE, format!("the task is {}", thing.status)));
+        let found = self.tasks.iter_mut().find(|task| task.thing.arn == arn);
+        if let Some(task) = found.as_ref().filter(|task| task.is_busy()) {
+            return Err((STATE, format!("the task is {}", task.thing.status)));
         }
         if let Some(source) = source.filter(|login| !mysql::is_mysql(login)) {
             tokio::spawn(rows::drop_slot(source, arn));
         }
-        deleting(found)
+        deleting(found.map(|task| &mut task.thing))
     }
 
-    fn statistics(&mut self, asked: &Value) -> Answer {
-        let arn = text(asked, "ReplicationTaskArn");
+    fn statistics(&mut self, asked: &Value, words: &Words) -> Answer {
+        let arn = text(asked, words.arn);
         let Some(task) = self.tasks.iter().find(|task| task.thing.arn == arn) else {
             return Err((MISSING, "no such task".into()));
         };
         let told = lock(&task.told);
         let tables: Vec<Value> = told.tables.iter().map(TableOf::described).collect();
-        Ok(json!({ "ReplicationTaskArn": arn, "TableStatistics": tables }))
+        Ok(json!({ words.arn: arn, words.tables: tables }))
     }
+}
+
+fn are_json(asked: &Value, keys: [&str; 2]) -> Result<(), (&'static str, String)> {
+    for key in keys {
+        serde_json::from_str::<Value>(&text(asked, key))
+            .map_err(|error| ("InvalidParameterValueException", error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// A filter that lets nothing through is refused.

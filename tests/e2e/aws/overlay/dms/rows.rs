@@ -111,7 +111,7 @@ impl TableOf {
 
 /// The name of a task's slot.
 fn slot(arn: &str) -> String {
-    format!("dms_{}", arn.rsplit(':').next().unwrap_or_default().to_lowercase())
+    format!("dms_{}", arn.rsplit(':').next().unwrap_or_default().to_lowercase().replace('-', "_"))
 }
 
 /// With a task goes its slot.

@@ -34,11 +34,23 @@ pub(super) struct Connection {
     pub(super) outcome: Option<Result<(), String>>,
 }
 
+/// What a task runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum On {
+    /// The instance of this ARN.
+    Instance(String),
+    Serverless,
+}
+
+/// The states of a serverless replication from its start, one after the other.
+pub(super) const STARTING: [&str; 5] =
+    ["initializing", "testing_connection", "provisioning_capacity", "replication_starting", "running"];
+
 pub(super) struct Task {
     pub(super) thing: Thing,
     pub(super) source: String,
     pub(super) target: String,
-    pub(super) instance: String,
+    pub(super) on: On,
     /// What it says of itself, shared with what carries its rows.
     pub(super) told: Arc<Mutex<Told>>,
     pub(super) started: usize,
@@ -99,12 +111,22 @@ impl Task {
         self.thing.look("creating", "ready");
         self.thing.look("starting", "running");
         let ended = lock(&self.told).ended.clone();
+        if let Some(at) = STARTING[..4].iter().position(|state| *state == self.thing.status) {
+            // Its connections are tested as it starts.
+            let refused = at > 0 && matches!(ended, Some(Ended::Failed(_)));
+            self.thing.status = if refused { "failed" } else { STARTING[at + 1] };
+            return;
+        }
         match (self.thing.status, ended) {
             ("running", Some(Ended::Loaded)) => (self.thing.status, self.loaded) = ("stopped", true),
             ("running", Some(Ended::Failed(_))) => self.thing.status = "failed",
             ("stopping", Some(_)) => self.thing.look("stopping", "stopped"),
             _ => {}
         }
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        ["running", "starting", "stopping"].contains(&self.thing.status) || STARTING.contains(&self.thing.status)
     }
 
     pub(super) fn words(&self) -> (&'static str, String) {
