@@ -52,6 +52,7 @@ mod killing;
 mod lost;
 mod meddling;
 mod named;
+mod rds_clusters;
 mod rds_names;
 mod rds_overlay;
 mod rds_preflight;
