@@ -21,6 +21,8 @@ use crate::systems::pair::Heading;
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError};
 
+mod offer;
+
 /// Statuses out of which an instance does not come by itself.
 const BROKEN: [&str; 8] = [
     "failed",
@@ -197,7 +199,7 @@ fn result(found: &Server) -> Value {
             "summary": format!("{} is available at {address}", found.identifier) })
 }
 
-/// Whether the name is free; reads only.
+/// Whether the name is free, and RDS offers what shall have it; reads only.
 pub(super) async fn finding(step: &CreateInstance, world: &World) -> Finding {
     let check = Check {
         id: "create-instance",
@@ -205,7 +207,7 @@ pub(super) async fn finding(step: &CreateInstance, world: &World) -> Finding {
         why: "An instance that somebody else has made is not touched, and the run holds.",
     };
     match rds_server::looked_at(world, &step.of).await {
-        Err(error) if error.is_code(NO_INSTANCE) => check.pass("the name is free", "there is no such instance."),
+        Err(error) if error.is_code(NO_INSTANCE) => offer::judge(check, step, offer::read(step, world).await),
         Err(error) => {
             check.fail("it can't be looked at", format!("{error}."), vec!["-- correct the system".to_owned()])
         }
@@ -224,6 +226,7 @@ pub(super) fn permissions(step: &CreateInstance, world: &World) -> Vec<Permissio
     let on = |operation, resource: &str| Permission::on(Service::Rds, operation, arn("rds", &spec.aws, resource));
     let db = format!("db:{called}");
     let mut all = vec![Permission::anywhere(Service::Rds, "DescribeDBInstances"), on("AddTagsToResource", &db)];
+    all.extend(offer::permissions());
     // Creating names the groups that it uses, too.
     let group = |kind: &str, name: &Option<String>| format!("{kind}:{}", name.as_deref().unwrap_or("*"));
     let used = [group("subgrp", &step.subnet_group), group("pg", &step.parameter_group), "og:*".to_owned(), db.clone()];

@@ -89,6 +89,20 @@ impl DriverError {
         self
     }
 
+    /// Of a connection to a server of RDS that was not made: security groups swallow what they do not let in, so that
+    /// nobody answers at all.
+    #[must_use]
+    pub fn dialled_at(self, rds: Option<&str>) -> Self {
+        let silent = ["no answer within", "timed out"].iter().any(|sign| self.reason.contains(sign));
+        match rds {
+            Some(rds) if silent && self.hint.is_none() => self.with_hint(format!(
+                "nobody answered, which is what a security group does that lets this machine not in: look whether one of \
+                 `{rds}` has a rule for its address and the port, and at the route there"
+            )),
+            _ => self,
+        }
+    }
+
     /// Whether the system's own code is `code`.
     #[must_use]
     pub fn is_code(&self, code: &str) -> bool {
@@ -98,3 +112,19 @@ impl DriverError {
 
 /// What a driver's call gives.
 pub type Result<T> = std::result::Result<T, DriverError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_of_a_server_of_rds_points_to_its_security_groups() {
+        let of = |reason: &str, rds| DriverError::new("db", "connect", reason, Certainty::NotSent).dialled_at(rds).hint;
+        let hint = of("no answer within 10 s", Some("orders-rds")).unwrap();
+        assert!(hint.contains("security group") && hint.contains("`orders-rds`"), "{hint}");
+        assert!(of("error connecting to server: connection timed out", Some("orders-rds")).is_some());
+        // Who refuses is there, and who is no server of RDS may have no such groups.
+        assert_eq!(of("connection refused", Some("orders-rds")), None);
+        assert_eq!(of("no answer within 10 s", None), None);
+    }
+}

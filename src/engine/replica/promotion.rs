@@ -141,8 +141,9 @@ impl Promotion {
             let words = match self.look(cx, state, target).await {
                 Standing::Primary => return Ok(()),
                 Standing::Replica if self.may_ask(asked) => {
-                    asked = self.ask(cx, state, of, target).await?;
-                    "asked for".to_owned()
+                    let (at, words) = self.ask(cx, state, of, target).await?;
+                    asked = at;
+                    words
                 }
                 Standing::Replica => "asked for, and nothing is seen of it yet".to_owned(),
                 Standing::Busy(words) => words,
@@ -180,8 +181,15 @@ impl Promotion {
         }
     }
 
-    /// Asks, and says when; `None` when it is certain that nothing came of it, and it may be asked for at once.
-    async fn ask(&self, cx: &Context, state: &RunState, of: &Move, target: &str) -> Outcome<Option<Timestamp>> {
+    /// Asks, and says when, and how that went; `None` when it is certain that nothing came of it, and it may be asked for
+    /// at once.
+    async fn ask(
+        &self,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        target: &str,
+    ) -> Outcome<(Option<Timestamp>, String)> {
         let now = clock::now();
         intend(cx, of, Some(now))?;
         cx.still_mine()?;
@@ -191,13 +199,18 @@ impl Promotion {
             Self::BlueGreen(_) => return Err(StepError::broken("a deployment is switched over by itself")),
         };
         match sent {
-            Ok(()) => Ok(Some(now)),
-            Err(error) if error.certainty == Certainty::Unknown => Ok(Some(now)),
+            Ok(()) => Ok((Some(now), "asked for".to_owned())),
+            Err(error) if error.certainty == Certainty::Unknown => {
+                Ok((Some(now), "asked for, and its answer was lost".to_owned()))
+            }
             Err(error) => {
                 intend(cx, of, None)?;
                 // It may be busy with something else, which ends.
-                let passing = error.certainty == Certainty::NotSent || error.is_code(rds::BUSY);
-                if passing { Ok(None) } else { Err(error.into()) }
+                match self {
+                    _ if rds::passes(&error) => Ok((None, format!("not now: {}", error.reason))),
+                    Self::Rds(name) => Err(rds::refused(&cx.plan, name, &error)),
+                    _ => Err(error.into()),
+                }
             }
         }
     }

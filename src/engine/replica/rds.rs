@@ -9,16 +9,17 @@ use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::FailureKind;
 use crate::plan::Plan;
-use crate::runbook::model::System;
+use crate::runbook::model::{Rds, System};
 use crate::steps::StepError;
 use crate::systems::aws::rds::{self as driver, Kind, Server};
-use crate::systems::aws::{Call, Permission, Service};
+use crate::systems::aws::{Call, Permission, Service, Trouble, trouble};
 use crate::systems::{Certainty, DriverError, Result};
 
 /// The resource id, in the notes of the window.
 pub(super) const RESOURCE: &str = "replica_resource";
-/// Code of the answer while something else is done to it.
-pub(super) const BUSY: &str = "InvalidDBInstanceState";
+/// Codes of the answer while something else is done to it (API reference, PromoteReadReplica and
+/// PromoteReadReplicaDBCluster).
+const BUSY: [&str; 2] = ["InvalidDBInstanceState", "InvalidDBClusterStateFault"];
 /// States in which a server is at rest: a first backup follows a promotion, and disturbs nobody.
 const AT_REST: [&str; 3] = ["available", "backing-up", "storage-optimization"];
 
@@ -81,6 +82,33 @@ pub(super) async fn look(cx: &Context, state: &RunState, name: &str) -> Standing
 pub(super) async fn promote(cx: &Context, state: &RunState, name: &str) -> Result<()> {
     let found = current(cx, state, name).await?;
     driver::promote(&cx.rig.aws(name).await?.urgent(), found.kind, &found.identifier).await
+}
+
+/// Whether a refusal may be over in a while.
+pub(super) fn passes(error: &DriverError) -> bool {
+    let is_busy = BUSY.iter().any(|code| error.is_code(code)) || trouble(error) == Some(Trouble::Throttled);
+    error.certainty == Certainty::NotSent || is_busy
+}
+
+/// RDS will not do it: a person is asked at once, since writes wait.
+pub(super) fn refused(plan: &Plan, name: &str, error: &DriverError) -> StepError {
+    let by_hand = match plan.systems.get(name) {
+        Some(System::Rds(Rds { cluster: Some(cluster), .. })) => {
+            format!("aws rds promote-read-replica-db-cluster --db-cluster-identifier {cluster}")
+        }
+        Some(System::Rds(Rds { instance: Some(instance), .. })) => {
+            format!("aws rds promote-read-replica --db-instance-identifier {instance}")
+        }
+        _ => "aws rds promote-read-replica".to_owned(),
+    };
+    let message = format!(
+        "RDS refuses to promote {name} ({}). It is a replica still, both sides are fenced and equal, and the only way is \
+         forward: let RDS do it (`pointsman iam-policy` prints what the run needs), or promote it by hand (`{by_hand}`)",
+        error.reason
+    );
+    let hint = "`pointsman retry` asks again, and goes on at once when it was promoted meanwhile";
+    // Waited for long enough: it is not tried sixty times before anybody is asked.
+    StepError::told(FailureKind::Deadline, message, Some(hint))
 }
 
 async fn named(cx: &Context, name: &str) -> Result<Server> {

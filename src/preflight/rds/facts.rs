@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::groups::Client;
 use crate::runbook::model::{TimeWindow, Tls};
+use crate::systems::aws::ec2::SecurityGroup;
 use crate::systems::aws::rds::{Cluster, Event, Instance, Kind, Parameters, Server};
 use crate::systems::pair::Side;
 
@@ -13,7 +15,7 @@ pub struct Facts {
     pub system: String,
     /// What the server is in the runbook.
     pub part: Part,
-    /// The instance; of a cluster its writer.
+    /// The instance; of a cluster its writer, or the reader that a cluster has as long as it is a replica.
     pub instance: Option<Instance>,
     /// The cluster.
     pub cluster: Option<Cluster>,
@@ -23,6 +25,10 @@ pub struct Facts {
     pub maintenance: Vec<(String, Option<String>)>,
     /// What happened in the last hours.
     pub events: Vec<Event>,
+    /// The rules of its security groups; `None` when they could not be read.
+    pub rules: Option<Vec<SecurityGroup>>,
+    /// What of the runbook dials it from within AWS.
+    pub clients: Vec<Client>,
     /// What could not be read, and why.
     pub unread: Vec<String>,
 }
@@ -80,7 +86,7 @@ impl Facts {
     #[must_use]
     pub fn group(&self) -> Option<(String, String)> {
         if let Some(cluster) = &self.cluster {
-            let writer = cluster.members.iter().find(|member| member.writer);
+            let writer = cluster.members.iter().find(|member| member.writer).or(cluster.members.first());
             let status = writer.and_then(|member| member.group_status.clone()).unwrap_or_default();
             return Some((cluster.group.clone()?, status));
         }

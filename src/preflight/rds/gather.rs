@@ -1,12 +1,13 @@
 //! Reads what is judged. What can't be read beside the server itself is a fact of its own.
 
 use super::facts::{Facts, Part};
+use super::groups::Client;
 use crate::clock;
 use crate::plan::Plan;
 use crate::preflight::aws::at_least;
-use crate::runbook::model::{Gate, Rds, Step, System, Tls};
+use crate::runbook::model::{Gate, Rds, RunTask, Step, System, Tls};
 use crate::systems::aws::rds::{self, Kind};
-use crate::systems::aws::{Access, Aws};
+use crate::systems::aws::{Access, Aws, ec2, ecs};
 use crate::systems::pair::Side;
 use crate::systems::world::World;
 use crate::systems::{DriverError, Result};
@@ -26,10 +27,15 @@ pub(super) async fn read(plan: &Plan, world: &World, name: &str, source_bytes: O
         parameters: None,
         maintenance: Vec::new(),
         events: Vec::new(),
+        rules: None,
+        clients: Vec::new(),
         unread: Vec::new(),
     };
     servers(&aws, &world.rds(name)?, &mut facts).await?;
     beside(&aws, &mut facts).await;
+    if facts.part.database.is_some() {
+        facts.clients = clients(plan, world, &mut facts.unread).await;
+    }
     Ok(facts)
 }
 
@@ -37,7 +43,8 @@ async fn servers(aws: &Aws, spec: &Rds, facts: &mut Facts) -> Result<()> {
     let mut instance = spec.instance.clone();
     if let Some(identifier) = &spec.cluster {
         let cluster = rds::cluster(aws, identifier).await?;
-        instance = cluster.writer().map(str::to_owned);
+        let any = cluster.members.first().map(|member| member.instance.as_str());
+        instance = cluster.writer().or(any).map(str::to_owned);
         facts.cluster = Some(cluster);
     }
     if let Some(name) = &spec.blue_green {
@@ -57,7 +64,37 @@ async fn beside(aws: &Aws, facts: &mut Facts) {
     }
     facts.events = or_told(rds::events(aws, &server, MINUTES).await, &mut unread).unwrap_or_default();
     facts.maintenance = or_told(rds::maintenance(aws, &server).await, &mut unread).unwrap_or_default();
+    let groups: Vec<String> = server.security_groups.iter().map(|(group, _)| group.clone()).collect();
+    if !groups.is_empty() {
+        facts.rules = or_told(ec2::security_groups(aws, &groups).await, &mut unread);
+    }
     facts.unread = unread;
+}
+
+/// The services and tasks of the runbook, with the security groups that their tasks have.
+async fn clients(plan: &Plan, world: &World, unread: &mut Vec<String>) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for name in plan.systems.iter().filter(|(_, system)| matches!(system, System::Ecs(_))).map(|(name, _)| name) {
+        let Ok(Some(System::Ecs(spec))) = world.named(name) else { continue };
+        let Some(service) = spec.service else { continue };
+        let groups = or_told(service_groups(world, name, &spec.cluster, &service).await, unread).flatten();
+        clients.push(Client { name: format!("the service {service}"), groups });
+    }
+    for step in &plan.steps {
+        if let Step::RunTask(RunTask { network: Some(network), .. }) = &step.step {
+            let groups = Some(network.security_groups.clone()).filter(|groups| !groups.is_empty());
+            clients.push(Client { name: format!("the task of {}", step.id), groups });
+        }
+    }
+    clients
+}
+
+/// `None` where its tasks have no network of their own.
+async fn service_groups(world: &World, name: &str, cluster: &str, service: &str) -> Result<Option<Vec<String>>> {
+    let aws = world.aws(name, Access::ReadOnly).await?;
+    let found = ecs::service(&aws, cluster, service).await?;
+    let network = found.network_configuration.and_then(|network| network.awsvpc_configuration);
+    Ok(network.map(|network| network.security_groups.unwrap_or_default()))
 }
 
 fn or_told<T>(read: Result<T>, unread: &mut Vec<String>) -> Option<T> {

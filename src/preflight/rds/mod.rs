@@ -4,6 +4,7 @@
 
 mod facts;
 mod gather;
+mod groups;
 mod hours;
 mod keeping;
 mod parameters;
@@ -18,10 +19,11 @@ use super::{Finding, finding};
 use crate::plan::Plan;
 use crate::runbook::model::{Rds, System};
 use crate::systems::Result;
-use crate::systems::aws::Permission;
 use crate::systems::aws::rds;
+use crate::systems::aws::{Permission, Service};
 use crate::systems::world::World;
 pub use facts::{Facts, Part};
+pub use groups::Client;
 
 /// Every id that a finding about RDS can have.
 pub const IDS: &[&str] = &[
@@ -49,7 +51,8 @@ pub const IDS: &[&str] = &[
 type Topic = fn(&Facts) -> Vec<Finding>;
 
 /// Every topic, in the order that people read them.
-const TOPICS: &[Topic] = &[state::judge, parameters::judge, keeping::judge, hours::judge, room::judge, ways::judge];
+const TOPICS: &[Topic] =
+    &[state::judge, parameters::judge, keeping::judge, hours::judge, room::judge, ways::judge, groups::judge];
 
 /// What was found. Pure: the same facts give the same findings.
 #[must_use]
@@ -75,10 +78,15 @@ fn servers(plan: &Plan) -> Vec<&String> {
     plan.systems.iter().filter(|(_, system)| matches!(system, System::Rds(_))).map(|(name, _)| name).collect()
 }
 
-/// What reading a server must be allowed.
+/// What reading a server, and who is let in there, must be allowed.
 #[must_use]
-pub fn permissions(spec: &Rds) -> Vec<Permission> {
-    rds::reading(gather::kind(spec))
+pub fn permissions(plan: &Plan, spec: &Rds) -> Vec<Permission> {
+    let mut all = rds::reading(gather::kind(spec));
+    all.push(Permission::anywhere(Service::Ec2, "DescribeSecurityGroups"));
+    if plan.systems.values().any(|system| matches!(system, System::Ecs(_))) {
+        all.push(Permission::anywhere(Service::Ecs, "DescribeServices"));
+    }
+    all
 }
 
 #[cfg(test)]

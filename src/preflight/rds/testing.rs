@@ -4,6 +4,7 @@ use aws_sdk_rds::types::DbInstance;
 
 use super::{Facts, Finding, Part, judge};
 use crate::runbook::model::{Tls, TlsMode};
+use crate::systems::aws::ec2::{Peer, Rule, SecurityGroup};
 use crate::systems::aws::rds::{Group, Instance};
 use crate::systems::pair::Side;
 
@@ -44,8 +45,16 @@ pub fn facts() -> Facts {
         parameters: Some(parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
         maintenance: Vec::new(),
         events: Vec::new(),
+        rules: Some(vec![rules()]),
+        clients: Vec::new(),
         unread: Vec::new(),
     }
+}
+
+fn rules() -> SecurityGroup {
+    let from = vec![Peer::Group("sg-app".into())];
+    let rule = Rule { protocol: "tcp".into(), ports: (Some(5432), Some(5432)), from };
+    SecurityGroup { id: "sg-0a".into(), rules: vec![rule] }
 }
 
 fn instance() -> Instance {

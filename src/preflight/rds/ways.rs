@@ -1,8 +1,8 @@
-//! The ways to the server: who is let in, and how the way is protected.
+//! How the way to the server is protected.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::finding::{Finding, names};
+use super::finding::Finding;
 use super::{Check, Facts};
 use crate::runbook::model::TlsMode;
 
@@ -10,7 +10,7 @@ use crate::runbook::model::TlsMode;
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
-    vec![tls(facts), force_ssl(facts), certificate(facts), public(facts), security_groups(facts)]
+    vec![tls(facts), force_ssl(facts), certificate(facts), public(facts)]
 }
 
 /// The parameter with which a server refuses connections without TLS.
@@ -105,37 +105,6 @@ fn public(facts: &Facts) -> Finding {
     check.warn("it has a public address", format!("{identifier} is publicly accessible."), mend)
 }
 
-fn security_groups(facts: &Facts) -> Finding {
-    let check = Check {
-        id: "rds-security-groups",
-        system: &facts.system,
-        why: "The applications come from other places than this program, and are let in by rules of their own.",
-    };
-    let Some(server) = facts.server() else { return check.pass("nothing is known", "") };
-    let waiting: Vec<String> = server
-        .security_groups
-        .iter()
-        .filter(|(_, status)| status != "active")
-        .map(|(group, status)| format!("{group} is {status}"))
-        .collect();
-    let reached = match &facts.part.database {
-        Some((database, _)) => format!("this machine was let in as {database}"),
-        None => "it was not dialled from here".to_owned(),
-    };
-    if server.security_groups.is_empty() {
-        let mend = vec![facts.modify("--vpc-security-group-ids sg-…")];
-        return check.warn("no security group of its own is told", format!("{reached}."), mend);
-    }
-    if !waiting.is_empty() {
-        let mend = vec!["-- wait until they are active".to_owned()];
-        return check.fail("a security group is not in force", format!("{}; {reached}.", names(waiting)), mend);
-    }
-    let groups = names(server.security_groups.iter().map(|(group, _)| group));
-    let detail =
-        format!("{groups}; {reached}. Their rules are EC2's and were not read: try it from an application's host.");
-    check.pass("its security groups are in force", detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::judged;
@@ -168,11 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_let_in() {
+    fn a_public_address_is_told() {
         assert_eq!(judged("rds-public", |facts| facts.instance().public = true).level, Level::Warn);
-        let adding = judged("rds-security-groups", |facts| {
-            facts.instance().server.security_groups = vec![("sg-1".into(), "adding".into())];
-        });
-        assert!(adding.level == Level::Fail && adding.detail.contains("sg-1 is adding"), "{adding:?}");
     }
 }

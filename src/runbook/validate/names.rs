@@ -131,7 +131,8 @@ fn means(check: &mut Check<'_>, path: &str, step: &Replicate) {
     let kind = check.runbook.systems.get(&step.from).map(System::kind);
     if step.through == Means::ReadReplica && matches!(kind, Some("mysql" | "mariadb")) {
         let message = "`read-replica` promotes a physical replica, which only PostgreSQL has";
-        let remedy = "leave `through` out: a binlog replica follows natively";
+        let remedy = "leave `through` out: the target follows by the binary log, on RDS by its own procedures. A read replica \
+                      of RDS is no target then: name an instance of its own, which the run fills";
         check.error(&format!("{path}/through"), "wrong-means", message, remedy);
     }
     blue_green(check, path, step);

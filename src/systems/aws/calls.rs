@@ -11,6 +11,8 @@ pub enum Service {
     Cloudwatch,
     /// Database Migration Service.
     Dms,
+    /// The network's security groups.
+    Ec2,
     /// Elastic Container Service.
     Ecs,
     /// Application Load Balancers.
@@ -38,6 +40,7 @@ impl Service {
         match self {
             Self::Cloudwatch => "cloudwatch",
             Self::Dms => "dms",
+            Self::Ec2 => "ec2",
             Self::Ecs => "ecs",
             Self::Elbv2 => "elbv2",
             Self::Iam => "iam",

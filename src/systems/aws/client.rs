@@ -206,6 +206,12 @@ impl Aws {
         self.config().region().map(ToString::to_string)
     }
 
+    /// Whether changes can be sent.
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.access
+    }
+
     /// The configuration, with the credentials of now.
     #[must_use]
     pub fn config(&self) -> Arc<SdkConfig> {

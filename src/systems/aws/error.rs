@@ -46,6 +46,7 @@ fn trouble_of(code: &str) -> Option<Trouble> {
         | "UnrecognizedClientException"
         | "InvalidToken"
         | "InvalidAccessKeyId"
+        | "AuthFailure"
         | NO_CREDENTIALS => Some(Trouble::Expired),
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "AuthorizationError" | "NotAuthorized" => {
             Some(Trouble::Denied)

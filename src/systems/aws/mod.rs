@@ -11,6 +11,7 @@ mod client;
 pub mod cloud_map;
 pub mod cloudwatch;
 pub mod dms;
+pub mod ec2;
 pub mod ecs;
 mod error;
 pub mod parameters;

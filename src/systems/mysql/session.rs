@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::dial::{self, Target};
 use super::{Flavour, Version, ident};
-use crate::runbook::model::{Mysql, TlsMode};
+use crate::runbook::model::{Mysql, OnRds, TlsMode};
 use crate::systems::address::Address;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -60,10 +60,15 @@ impl Database {
     /// Opens a session. Settings that could get in the way (timeouts, SQL mode, time zone) are overridden for it.
     pub async fn connect(&self, access: Access) -> Result<Session> {
         dial::freshen(&self.name, &self.spec).await?;
-        match tokio::time::timeout(CONNECT_TIMEOUT, self.open(access)).await {
+        let opened = match tokio::time::timeout(CONNECT_TIMEOUT, self.open(access)).await {
             Ok(session) => session,
             Err(_) => Err(self.not_sent("connect", format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
-        }
+        };
+        let rds = match &self.spec.rds {
+            Some(OnRds::Named(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        opened.map_err(|error| error.dialled_at(rds))
     }
 
     async fn open(&self, access: Access) -> Result<Session> {

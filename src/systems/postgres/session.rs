@@ -93,10 +93,11 @@ impl Database {
             TlsMode::Require | TlsMode::VerifyFull => SslMode::Require,
         });
         let connecting = self.open(config, &tls);
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        let opened = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(session) => session,
             Err(_) => Err(self.not_sent("connect", format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
-        }
+        };
+        opened.map_err(|error| error.dialled_at(self.spec.rds.as_deref()))
     }
 
     async fn open(&self, config: Config, tls: &Tls) -> Result<Session> {

@@ -53,6 +53,7 @@ mod lost;
 mod meddling;
 mod named;
 mod rds_blue_green;
+mod rds_clusters;
 mod rds_names;
 mod rds_overlay;
 mod rds_preflight;

@@ -247,6 +247,18 @@ const MADE: &str = "  - create-instance: { of: fresh, engine: postgres, engine-v
 async fn an_instance_is_made_once_and_deleted_only_by_who_made_it() {
     let mut ground = Ground::new(MADE).await;
     ground.scene.set("FRESH_PASSWORD", "hush-hush-hush");
+    let text = std::fs::read_to_string(&ground.scene.runbook).unwrap();
+    for (from, to, code, words) in [
+        ("db.m7g.large", "db.m7g.large", 0, "the name is free, and RDS offers what is made"),
+        ("db.m7g.large", "db.x1.large", 3, "db.x1.large for postgres 17.4, here"),
+        ("17.4", "17.9", 3, "postgres 17.9 is none of 17.4, 17.5"),
+        ("17.4", "16.1", 0, "AWS has given up postgres 16.1"),
+    ] {
+        ground.scene.write(&text.replace(from, to));
+        let checked = ground.scene.must(code, &["check", ground.scene.runbook.to_str().unwrap()]).await;
+        assert!(checked.says(words), "{words}: {checked:?}");
+    }
+    ground.scene.write(&text);
     for fault in [Fault::ClosedAfter, Fault::ClosedBefore, Fault::Throttled] {
         ground.scene.proxy.plant(at(RDS, "CreateDBInstance").only(1), fault);
         ground.scene.run(0).await;

@@ -7,8 +7,10 @@ use super::http::{Reply, Request};
 /// How a service speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// A form in, XML out: `elasticloadbalancing`, `rds`, `sts`, `iam`, `ec2`.
+    /// A form in, XML out: `elasticloadbalancing`, `rds`, `sts`, `iam`.
     Query,
+    /// The same, with refusals and codes of its own: `ec2` (API reference, "Error codes for the Amazon EC2 API").
+    Ec2,
     /// JSON both ways: `ecs`, `ssm`, `secretsmanager`, `servicediscovery`, `dms`.
     Json,
     /// Paths and XML: `route53`.
@@ -47,7 +49,8 @@ pub fn asked(request: &Request) -> Asked {
     }
     let form = form(&request.text());
     let action = form.get("Action").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    Asked { service, action, protocol: Protocol::Query, parameters: Value::Object(form) }
+    let protocol = if service == "ec2" { Protocol::Ec2 } else { Protocol::Query };
+    Asked { service, action, protocol, parameters: Value::Object(form) }
 }
 
 fn form(text: &str) -> Map<String, Value> {
@@ -77,6 +80,7 @@ fn route53(request: &Request) -> &'static str {
 pub fn throttled(protocol: Protocol) -> Reply {
     match protocol {
         Protocol::Query | Protocol::Rest => refusal(protocol, 400, "Throttling", "Rate exceeded"),
+        Protocol::Ec2 => refusal(protocol, 503, "RequestLimitExceeded", "Request limit exceeded."),
         Protocol::Json | Protocol::Cbor => refusal(protocol, 400, "ThrottlingException", "Rate exceeded"),
     }
 }
@@ -86,6 +90,7 @@ pub fn expired(protocol: Protocol) -> Reply {
     let message = "The security token included in the request is expired";
     match protocol {
         Protocol::Query | Protocol::Rest => refusal(protocol, 403, "ExpiredToken", message),
+        Protocol::Ec2 => refusal(protocol, 400, "RequestExpired", "Request has expired."),
         Protocol::Json | Protocol::Cbor => refusal(protocol, 400, "ExpiredTokenException", message),
     }
 }
@@ -95,6 +100,7 @@ pub fn denied(protocol: Protocol, service: &str, action: &str) -> Reply {
     let message = format!("User: arn:aws:iam::123456789012:user/run is not authorized to perform: {service}:{action}");
     match protocol {
         Protocol::Query | Protocol::Rest => refusal(protocol, 403, "AccessDenied", &message),
+        Protocol::Ec2 => refusal(protocol, 403, "UnauthorizedOperation", &message),
         Protocol::Json | Protocol::Cbor => refusal(protocol, 400, "AccessDeniedException", &message),
     }
 }
@@ -111,6 +117,13 @@ pub fn refusal(protocol: Protocol, status: u16, code: &str, message: &str) -> Re
             let body = format!(
                 "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
                  <RequestId>00000000-0000-4000-8000-000000000000</RequestId></ErrorResponse>"
+            );
+            Reply::new(status, "text/xml", body)
+        }
+        Protocol::Ec2 => {
+            let body = format!(
+                "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
+                 <RequestID>00000000-0000-4000-8000-000000000000</RequestID></Response>"
             );
             Reply::new(status, "text/xml", body)
         }

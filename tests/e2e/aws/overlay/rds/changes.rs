@@ -106,6 +106,7 @@ impl State {
         one.in_force = values;
         one.set_group(&group, "in-sync");
         let identifier = one.identifier().to_owned();
+        self.member_rebooted(&identifier);
         self.tell(&identifier, "availability", "DB instance restarted");
     }
 

@@ -36,9 +36,19 @@ fn known(name: &str) -> Option<(&'static str, bool)> {
     KNOWN.iter().find(|(known, ..)| *known == name).map(|(_, value, dynamic)| (*value, *dynamic))
 }
 
+/// The element that names a group: of instances, or of clusters.
+fn element(form: Form) -> &'static str {
+    let of_cluster = form.get("DBClusterParameterGroupName").is_some();
+    if of_cluster { "DBClusterParameterGroupName" } else { "DBParameterGroupName" }
+}
+
+fn name_in(form: Form<'_>) -> &str {
+    form.text(element(form))
+}
+
 impl State {
     pub(super) fn made_group(&mut self, form: Form) {
-        self.groups.entry(form.text("DBParameterGroupName").to_owned()).or_default();
+        self.groups.entry(name_in(form).to_owned()).or_default();
     }
 
     /// What a group sets.
@@ -47,7 +57,7 @@ impl State {
     }
 
     fn group(&mut self, form: Form) -> Result<&mut Group, (u16, &'static str, String)> {
-        let name = form.text("DBParameterGroupName");
+        let name = name_in(form);
         if name.starts_with("default.") {
             let message =
                 "The parameter group DBParameterGroup name cannot begin with 'default': it can't be modified.";
@@ -70,7 +80,7 @@ impl State {
         if asked.is_empty() || asked.len() > 20 {
             return Err((400, "InvalidParameterValue", "Between 1 and 20 parameters can be modified.".into()));
         }
-        let name = form.text("DBParameterGroupName");
+        let name = name_in(form);
         let pending = self.group(form)?;
         let mut now = BTreeMap::new();
         for (parameter, value, method) in &asked {
@@ -88,12 +98,12 @@ impl State {
             pending.set.insert((*parameter).to_owned(), value);
         }
         self.changed(name, &now, asked.len() > now.len());
-        Ok(vec![Node::leaf("DBParameterGroupName", name)])
+        Ok(vec![Node::leaf(element(form), name)])
     }
 
     /// Parameters that get the engine's default again.
     pub(super) fn reset_group(&mut self, form: Form) -> Answer {
-        let (name, asked) = (form.text("DBParameterGroupName"), Self::asked(form));
+        let (name, asked) = (name_in(form), Self::asked(form));
         let group = self.group(form)?;
         let mut now = BTreeMap::new();
         for (parameter, _, method) in &asked {
@@ -103,11 +113,14 @@ impl State {
             }
         }
         self.changed(name, &now, asked.len() > now.len());
-        Ok(vec![Node::leaf("DBParameterGroupName", name)])
+        Ok(vec![Node::leaf(element(form), name)])
     }
 
     /// Instances with the group take what is immediate, and wait for a reboot for the rest.
     fn changed(&mut self, group: &str, now: &BTreeMap<String, String>, waits: bool) {
+        if waits {
+            self.cluster_group_changed(group);
+        }
         for one in self.instances.iter_mut().filter(|one| one.group() == group) {
             one.in_force.extend(now.clone());
             if let (false, Some(local)) = (now.is_empty(), one.local.clone()) {
@@ -121,7 +134,7 @@ impl State {
     }
 
     pub(super) fn describe_parameters(&mut self, form: Form) -> Answer {
-        let name = form.text("DBParameterGroupName");
+        let name = name_in(form);
         if !name.starts_with("default.") {
             self.group(form)?;
         }

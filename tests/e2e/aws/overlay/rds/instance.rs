@@ -47,10 +47,25 @@ impl Phase {
         Self { status, looks, work: None, then }
     }
 
+    pub const fn status(&self) -> &'static str {
+        self.status
+    }
+
     /// Lasts until this is done.
     pub fn with(self, work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { work: Some(tokio::spawn(work)), ..self }
     }
+}
+
+/// Somebody looked: what is over by now, with what it led to.
+pub(super) fn over(phases: &mut VecDeque<Phase>) -> Option<Then> {
+    let phase = phases.front_mut()?;
+    phase.looks = phase.looks.saturating_sub(1);
+    let works = phase.work.as_ref().is_some_and(|work| !work.is_finished());
+    if phase.looks > 0 || works {
+        return None;
+    }
+    phases.pop_front().map(|phase| phase.then)
 }
 
 impl Instance {
@@ -76,17 +91,6 @@ impl Instance {
         let pending = self.pending.iter().map(|(name, value)| Node::leaf(name, value)).collect();
         node.put(Node::of("PendingModifiedValues", pending));
         node
-    }
-
-    /// Somebody looked: what is over by now, with what it led to.
-    fn look(&mut self) -> Option<Then> {
-        let phase = self.phases.front_mut()?;
-        phase.looks = phase.looks.saturating_sub(1);
-        let works = phase.work.as_ref().is_some_and(|work| !work.is_finished());
-        if phase.looks > 0 || works {
-            return None;
-        }
-        self.phases.pop_front().map(|phase| phase.then)
     }
 
     pub fn group(&self) -> &str {
@@ -162,7 +166,7 @@ impl State {
     /// Everything that is under way makes progress when somebody looks at instances.
     fn go_on(&mut self) {
         for at in (0..self.instances.len()).rev() {
-            if let Some(then) = self.instances[at].look() {
+            if let Some(then) = over(&mut self.instances[at].phases) {
                 self.happened(at, then);
             }
         }

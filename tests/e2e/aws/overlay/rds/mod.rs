@@ -1,4 +1,4 @@
-//! Instances of RDS, which the emulator has as `available` at once, under one and the same resource id, never really
+//! Instances and clusters of RDS, which the emulator has as `available` at once, under one and the same resource id, never really
 //! promoted, and overwritten by a rename. The emulator makes an instance (so that its shape is not ours); from then on it
 //! lives here. Where it leads is a real server of the test.
 //!
@@ -7,10 +7,12 @@
 
 mod blue_green;
 mod changes;
+mod clusters;
 mod events;
 mod form;
 mod groups;
 mod instance;
+mod offer;
 mod replicas;
 mod snapshots;
 mod xml;
@@ -23,7 +25,10 @@ use std::{
 use async_trait::async_trait;
 
 pub use self::xml::Node;
-use self::{blue_green::Deployment, events::Event, form::Form, groups::Group, instance::Instance, snapshots::Snapshot};
+use self::{
+    blue_green::Deployment, clusters::Cluster, events::Event, form::Form, groups::Group, instance::Instance,
+    snapshots::Snapshot,
+};
 use crate::aws::proxy::{Asked, Overlay, Protocol, Reply, refusal};
 
 /// The real server that stands behind an instance. What AWS does with the instance is truly done to it.
@@ -70,6 +75,7 @@ struct State {
     next: usize,
     locals: BTreeMap<String, Arc<dyn Local>>,
     instances: Vec<Instance>,
+    clusters: Vec<Cluster>,
     snapshots: Vec<Snapshot>,
     deployments: Vec<Deployment>,
     /// Why switchovers fail from now on, if they do.
@@ -91,6 +97,7 @@ impl Default for Rds {
             next: 1,
             locals: BTreeMap::new(),
             instances: Vec::new(),
+            clusters: Vec::new(),
             snapshots: Vec::new(),
             deployments: Vec::new(),
             guardrail: None,
@@ -160,6 +167,12 @@ impl Rds {
         state.snapshots.iter().map(|one| (one.identifier().to_owned(), one.status().to_owned())).collect()
     }
 
+    /// Identifier and status of each cluster, without a look that would count.
+    pub fn clusters(&self) -> Vec<(String, String)> {
+        let state = self.lock();
+        state.clusters.iter().map(|one| (one.identifier().to_owned(), one.status().to_owned())).collect()
+    }
+
     /// An element of an instance as the next look would show it, by its path, such as `Endpoint/Port`.
     pub fn shows(&self, identifier: &str, path: &str) -> String {
         let mut state = self.lock();
@@ -199,6 +212,18 @@ impl Overlay for Rds {
             "ResetDBParameterGroup" => state.reset_group(form),
             "DescribeDBParameters" => state.describe_parameters(form),
             "DescribeEvents" => state.describe_events(form),
+            "DescribeDBEngineVersions" => Ok(vec![offer::versions(form)]),
+            "DescribeOrderableDBInstanceOptions" => Ok(vec![offer::options(form)]),
+            "DescribeDBClusters" => state.describe_clusters(form),
+            "ModifyDBCluster" => state.modify_cluster(form),
+            "PromoteReadReplicaDBCluster" => state.promote_cluster(form),
+            "StopDBCluster" => state.stop_cluster(form),
+            "StartDBCluster" => state.start_cluster(form),
+            "CreateDBClusterSnapshot" => state.snapshot_cluster(form),
+            "DescribeDBClusterSnapshots" => state.describe_cluster_snapshots(form),
+            "ModifyDBClusterParameterGroup" => state.modify_group(form),
+            "ResetDBClusterParameterGroup" => state.reset_group(form),
+            "DescribeDBClusterParameters" => state.describe_parameters(form),
             _ => return None,
         };
         Some(reply(&asked.action, answer))
@@ -215,7 +240,12 @@ impl Overlay for Rds {
                 let instance = document.at("CreateDBInstanceResult/DBInstance").expect("an instance was made").clone();
                 *made = reply(&asked.action, Ok(vec![state.made(instance)]));
             }
-            "CreateDBParameterGroup" => state.made_group(form),
+            "CreateDBCluster" => {
+                let document = Node::parse(&made.text());
+                let cluster = document.at("CreateDBClusterResult/DBCluster").expect("a cluster was made").clone();
+                *made = reply(&asked.action, Ok(vec![state.made_cluster(cluster)]));
+            }
+            "CreateDBParameterGroup" | "CreateDBClusterParameterGroup" => state.made_group(form),
             "ModifyDBInstance" if form.get("DeletionProtection").is_some() && state.is_emulated(form) => {
                 *made = reply(&asked.action, state.modify(form));
             }

@@ -16,8 +16,22 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// The first element of `node` is its identifier.
+    pub const fn new(node: Node, of: usize, fails: bool) -> Self {
+        Self { node, looks: 0, of, fails }
+    }
+
     pub fn identifier(&self) -> &str {
-        self.node.text("DBSnapshotIdentifier")
+        &self.node.children[0].text
+    }
+
+    pub fn is_of_cluster(&self) -> bool {
+        self.node.name == "DBClusterSnapshot"
+    }
+
+    pub fn looked_at(&mut self) -> Node {
+        self.looks += 1;
+        self.shown()
     }
 
     pub const fn status(&self) -> &'static str {
@@ -28,7 +42,7 @@ impl Snapshot {
         }
     }
 
-    fn shown(&self) -> Node {
+    pub fn shown(&self) -> Node {
         let mut node = self.node.clone();
         node.set("Status", self.status());
         node.set("PercentProgress", (100 * self.looks.min(self.of) / self.of).to_string());
@@ -66,7 +80,7 @@ impl State {
         node.set("SnapshotType", "manual");
         node.set("SnapshotCreateTime", pointsman::clock::now().to_string());
         node.set("DBSnapshotArn", format!("arn:aws:rds:us-east-1:123456789012:snapshot:{identifier}"));
-        let snapshot = Snapshot { node, looks: 0, of: total, fails };
+        let snapshot = Snapshot::new(node, total, fails);
         let shown = snapshot.shown();
         self.snapshots.push(snapshot);
         self.tell(of, "backup", "Backing up DB instance");
@@ -76,13 +90,13 @@ impl State {
     pub(super) fn describe_snapshots(&mut self, form: Form) -> Answer {
         let (named, of) = (form.get("DBSnapshotIdentifier"), form.get("DBInstanceIdentifier"));
         let wanted = |one: &Snapshot| {
-            named.is_none_or(|named| named == one.identifier())
+            !one.is_of_cluster()
+                && named.is_none_or(|named| named == one.identifier())
                 && of.is_none_or(|of| of == one.node.text("DBInstanceIdentifier"))
         };
         let mut found = Vec::new();
         for one in self.snapshots.iter_mut().filter(|one| wanted(one)) {
-            one.looks += 1;
-            found.push(one.shown());
+            found.push(one.looked_at());
         }
         match named {
             Some(named) if found.is_empty() => {
