@@ -22,7 +22,7 @@ use crate::steps::notes::{key, noted, noted_as};
 use crate::steps::rds_server::{self, Waiting};
 use crate::systems::aws::Aws;
 use crate::systems::aws::rds::blue_green::{self as driver, Deployment, Standing};
-use crate::systems::aws::rds::{self, Kind};
+use crate::systems::aws::rds::{self, Kind, Server};
 use crate::systems::{Certainty, DriverError};
 
 /// What was asked for and never seen is looked for this long.
@@ -125,8 +125,19 @@ impl CreateBlueGreen {
             return Ok(Ok(format!("the record is deleted; its green instance is kept as {now}: it goes on to cost")));
         }
         Ok(Err(match found.status.as_str() {
-            "available" | "stopped" | "failed" => rds_server::delete(cx, of, aws, &self.of, &found).await?,
+            _ if found.replicates.is_some() => format!("{now} is {}, and still follows", found.status),
+            "available" | "stopped" | "failed" => self.delete_green(cx, of, aws, &found).await?,
             status => format!("{now} is {status}"),
         }))
+    }
+
+    /// While RDS has it as a replica still, it takes no last snapshot of it (`DeleteDBInstance` in the API reference).
+    async fn delete_green(&self, cx: &Context, of: &Move, aws: &Aws, found: &Server) -> Result<String, StepError> {
+        match rds_server::delete(cx, of, aws, &self.of, found).await {
+            Err(StepError::Driver(error)) if error.is_code("InvalidParameterCombination") => {
+                Ok(format!("{} can't be deleted yet: {}", found.identifier, error.reason))
+            }
+            other => other,
+        }
     }
 }

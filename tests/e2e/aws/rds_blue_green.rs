@@ -15,6 +15,8 @@ const SYSTEMS: &str = "  green: { rds: { blue-green: orders-upgrade } }\nsteps:\
 const MADE: &str = "  - create-blue-green: { of: green, from: orders, engine-version: \"17.6\", class: db.m7g.xlarge, \
                     storage: 40GiB, storage-type: gp3, iops: 4000, undo: UNDO }\n";
 
+/// API reference, DeleteDBInstance: no `FinalDBSnapshotIdentifier` "when deleting a read replica".
+const STILL_A_REPLICA: Fault = Fault::Refused(400, "InvalidParameterCombination", "It is a read replica.");
 /// To be put before it.
 const PREFLIGHT: &str = "steps:\n  - preflight\n";
 
@@ -68,6 +70,7 @@ async fn a_deployment_is_made_once_whatever_is_lost_and_taken_back() {
         ("CreateBlueGreenDeployment", Fault::ClosedBefore, 2, 1),
         ("CreateBlueGreenDeployment", Fault::Throttled, 2, 1),
         ("DeleteBlueGreenDeployment", Fault::ErrorAfter(503), 1, 1),
+        ("DeleteDBInstance", STILL_A_REPLICA, 1, 1),
         ("DescribeEvents", Fault::Denied, 1, 0),
         ("DescribeEvents", Fault::HangsBefore, 1, 0),
     ];
