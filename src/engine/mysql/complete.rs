@@ -17,8 +17,7 @@ pub(super) fn describe(plan: &Plan, way: Heading) -> Lines {
     let (arriving, leaving) = (pair.arriving(way), pair.leaving(way));
     let said = |side: &str, sql: String| (side.to_owned(), format!("-- when writes go on:\n{sql}"));
     let mut lines = Vec::new();
-    for (side, sql) in [(arriving, with_fence(plan, arriving, |fence| fence.forget())), (leaving, seal(plan, leaving))]
-    {
+    for (side, sql) in [(arriving, forget(plan, arriving)), (leaving, seal(plan, leaving))] {
         lines.extend(Some(sql).filter(|sql| !sql.is_empty()).map(|sql| said(side, sql)));
     }
     let events = plan.choices.mysql.iter().flat_map(|chosen| &chosen.events);
@@ -42,11 +41,12 @@ pub(super) async fn complete(cx: &Context, way: Heading) -> Outcome<()> {
 pub(super) async fn opened(cx: &Context, side: &str) -> Outcome<()> {
     let session = cx.rig.mysql(side).await?;
     let held = (cx.run.as_str(), cx.epoch);
-    let forget = with_fence(&cx.plan, side, |fence| fence.forget());
+    let forget = forget(&cx.plan, side);
     // Only what is of the run still: a person may have shut the server since.
     if !forget.is_empty() && session.value("see what outlives a restart", KEPT).await?.as_deref() != Some("0") {
-        let open = with_fence(&cx.plan, side, |fence| fence.writable());
-        setup::send_held(&session, "keep it open over a restart", held, &format!("{open}{forget}")).await?;
+        let open = common::planned_open();
+        let sql = common::fencing(&cx.plan, side, &open, &[]).writable() + &forget;
+        setup::send_held(&session, "keep it open over a restart", held, &sql).await?;
     }
     let resting = resting(cx, &session).await?.iter().fold(String::new(), |sql, event| sql + &enable(event));
     if !resting.is_empty() {
@@ -57,12 +57,11 @@ pub(super) async fn opened(cx: &Context, side: &str) -> Outcome<()> {
 
 /// What keeps the side that was left shut when it is started again.
 pub(super) fn seal(plan: &Plan, side: &str) -> String {
-    with_fence(plan, side, |fence| fence.seal().to_owned())
+    common::fencing(plan, side, &common::planned_open(), &[]).seal().to_owned()
 }
 
-fn with_fence(plan: &Plan, side: &str, sql: impl Fn(&crate::systems::mysql::fence::Fencing<'_>) -> String) -> String {
-    let open = common::planned_open();
-    sql(&common::fencing(plan, side, &open, &[]))
+fn forget(plan: &Plan, side: &str) -> String {
+    common::fencing(plan, side, &common::planned_open(), &[]).forget()
 }
 
 /// Schema, name and definer.

@@ -71,8 +71,9 @@ impl BlueGreen {
         vec![(self.rds.clone(), call.to_string())]
     }
 
-    /// What it asks of IAM; a switchover is made of other calls, which must be allowed too ("Actions, resources, and
-    /// condition keys for Amazon RDS" in the Service Authorization Reference).
+    /// What it asks of IAM; a switchover is made of other calls, which must be allowed too, and so is the deletion of a
+    /// record, though it deletes no instance ("Authorizing access to Amazon RDS blue/green deployment operations" in the
+    /// user guide: names that RDS makes up are reached by no pattern).
     pub fn permissions(&self, plan: &Plan) -> Vec<Permission> {
         let Some(System::Rds(spec)) = plan.systems.get(&self.rds) else { return Vec::new() };
         let on = |operation, resource: &str| Permission::on(Service::Rds, operation, arn("rds", &spec.aws, resource));
@@ -83,7 +84,8 @@ impl BlueGreen {
         all.push(on("SwitchoverBlueGreenDeployment", &deployment));
         all.push(on("DeleteBlueGreenDeployment", &deployment));
         all.extend(
-            ["ModifyDBInstance", "PromoteReadReplica", "RebootDBInstance"].map(|operation| on(operation, "db:*")),
+            ["ModifyDBInstance", "PromoteReadReplica", "RebootDBInstance", "DeleteDBInstance"]
+                .map(|operation| on(operation, "db:*")),
         );
         all
     }

@@ -8,15 +8,15 @@ use crate::systems::Result;
 
 const HOUR_S: u64 = 3600;
 /// The way back's server may be away for a day at least.
-const LEAST: u64 = 24;
+const LEAST: i64 = 24;
 /// RDS takes no more: seven days.
-const MOST: u64 = 168;
+const MOST: i64 = 168;
 
 /// For how many hours a run keeps the log of a target whose copy may take `copy`.
 #[must_use]
 pub fn hours(copy: Span) -> i64 {
-    let hours = (copy.0.as_secs().div_ceil(HOUR_S) + 1).clamp(LEAST, MOST);
-    i64::try_from(hours).unwrap_or(LEAST as i64)
+    let copied = i64::try_from(copy.0.as_secs().div_ceil(HOUR_S)).unwrap_or(MOST);
+    copied.saturating_add(1).clamp(LEAST, MOST)
 }
 
 /// What sets it; `None` as RDS has it by itself.

@@ -87,7 +87,15 @@ impl Replication<'_> {
             chosen.objects,
             chosen.why
         );
-        let waits = match chosen.copy_by {
+        let waits = self.waits(chosen.copy_by);
+        let clients = Some(format!("{waits}; {target} refuses writes until the switch"));
+        Description { summary, apply, undo, clients }
+    }
+
+    /// What clients notice of the copy.
+    fn waits(&self, by: CopyBy) -> String {
+        let (source, target) = (&self.0.from, &self.0.to);
+        match by {
             CopyBy::Dump | CopyBy::Mydumper => {
                 format!("writes on {source} wait for a moment when the copy takes its snapshot")
             }
@@ -95,9 +103,7 @@ impl Replication<'_> {
                 "{target} starts again after the clone and has the accounts of {source}, with their passwords; DDL on {source} \
                  waits meanwhile"
             ),
-        };
-        let clients = Some(format!("{waits}; {target} refuses writes until the switch"));
-        Description { summary, apply, undo, clients }
+        }
     }
 
     /// The source is let be cloned by the account that replication has too.
