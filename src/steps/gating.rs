@@ -225,6 +225,9 @@ fn judged(cx: &Context, watch: &Watch<'_>, asked: &[Asked<'_>]) -> Result<Value,
     Ok(json!({}))
 }
 
+/// A reading that passes would read like a contradiction.
+const TOO_BRIEF: &str = ", which passes, but has not done so for long enough at a time";
+
 fn too_late(asked: &[Asked<'_>], watch: &Watch<'_>, limit: Duration) -> StepError {
     let closed: Vec<String> = asked
         .iter()
@@ -232,7 +235,8 @@ fn too_late(asked: &[Asked<'_>], watch: &Watch<'_>, limit: Duration) -> StepErro
         .map(|gate| {
             let seen = gate.last.as_ref().map_or("never read".to_owned(), |reading| {
                 let detail = reading.detail.as_ref().map(|detail| format!("; {detail}")).unwrap_or_default();
-                format!("{} ({}{detail})", reading.value, reading.threshold)
+                let brief = if reading.verdict == Verdict::Pass { TOO_BRIEF } else { "" };
+                format!("{} ({}{detail}){brief}", reading.value, reading.threshold)
             });
             format!("{}: {seen}", gate.name)
         })
