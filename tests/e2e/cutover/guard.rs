@@ -75,6 +75,7 @@ pub async fn an_executor_that_is_killed_behind_the_commit_point_has_the_cutover_
     let run = scene.command(&scene.run_words()).env(halt::KILL_AT, "committed").spawn().unwrap();
     assert_eq!(ended(run).await.code, KILLED, "{}", scene.story());
     led_out(&scene, &load, Writer::Target, "the executor died inside the window").await;
+    assert!(K::stays_open(&scene.sandbox.target).await, "the guard left it shut for the next restart");
     let mut seen = on_and_back(&scene, load).await;
     seen.assert_within_budget(&scene);
     clean(&scene, &mut seen, 2).await;

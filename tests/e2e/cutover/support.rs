@@ -55,6 +55,11 @@ pub trait Staged: Kind {
     /// Everything that a rollback must leave as it was, in a database.
     fn catalog(server: &Server<Self>) -> impl Future<Output = BTreeSet<String>>;
 
+    /// Whether a server that is open now is so after a restart, too.
+    fn stays_open(_server: &Server<Self>) -> impl Future<Output = bool> {
+        async { true }
+    }
+
     /// The same of what clients go through.
     fn endpoint(sandbox: &Sandbox<Self>) -> Vec<String>;
 }

@@ -29,6 +29,13 @@ impl<const MARIADB: bool> Staged for Family<MARIADB> {
         found
     }
 
+    async fn stays_open(server: &Server<Self>) -> bool {
+        let db = Self::open(&server.url(Role::Superuser, "mysql")).await.unwrap();
+        let shut = "SELECT COUNT(*) FROM performance_schema.persisted_variables
+          WHERE variable_name = 'super_read_only' AND variable_value = 'ON'";
+        MARIADB || lines(&db, shut).await == ["0"]
+    }
+
     /// Which server takes connections, and how many may come.
     fn endpoint(sandbox: &Sandbox<Self>) -> Vec<String> {
         let admin = sandbox.fronts[0].admin_address();

@@ -23,7 +23,7 @@ use crate::aws::{
     overlay::rds::{Local, Rds},
     proxy::{Fault, Proxy, at},
 };
-use crate::cutover::support::{KILLED, ended};
+use crate::cutover::support::{KILLED, Load, ended};
 
 /// Transactions a second.
 const RATE: f64 = 100.0;
@@ -163,6 +163,15 @@ impl OnRds {
     }
 }
 
+/// A rollback, behind which all is as it was. Writes waited for RDS in the pooler meanwhile: none failed.
+async fn led_back(on: &OnRds, load: Load) {
+    on.stage.scene.must(5, &["rollback", "--output", "json"]).await;
+    load.flows().await;
+    on.stage.assert_undone("after a rollback").await;
+    let mut seen = load.stop().await;
+    on.stage.scene.clean(&mut seen, Side::Source, 2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promotion_whose_answer_is_lost_is_asked_for_once_and_waited_for() {
     let on = OnRds::new().await;
@@ -175,12 +184,7 @@ async fn a_promotion_whose_answer_is_lost_is_asked_for_once_and_waited_for() {
     assert_eq!((on.asked(), scene.state().writer), (1, Writer::Target), "{}", scene.story());
     assert!(!on.stage.is_replica().await && on.overlay.shows("orders-new", "DBInstanceStatus") == "available");
     load.flows().await;
-    scene.must(5, &["rollback", "--output", "json"]).await;
-    load.flows().await;
-    on.stage.assert_undone("after a rollback").await;
-    let mut seen = load.stop().await;
-    // Writes waited for RDS in the pooler: none failed.
-    scene.clean(&mut seen, Side::Source, 2).await;
+    led_back(&on, load).await;
     assert_eq!(on.asked(), 1);
 }
 
@@ -223,11 +227,7 @@ async fn a_cluster_is_promoted_once_and_led_back() {
     assert_eq!((found.status(), found.replication_source_identifier()), (Some("available"), None));
     assert!(!on.stage.is_replica().await);
     load.flows().await;
-    scene.must(5, &["rollback", "--output", "json"]).await;
-    load.flows().await;
-    on.stage.assert_undone("after a rollback").await;
-    let mut seen = load.stop().await;
-    scene.clean(&mut seen, Side::Source, 2).await;
+    led_back(&on, load).await;
     assert_eq!(on.asked(), 2);
 }
 
