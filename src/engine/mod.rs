@@ -5,6 +5,7 @@
 pub mod dms;
 pub mod mysql;
 pub mod postgres;
+pub mod promotion;
 pub mod replica;
 
 use std::time::Duration;

@@ -59,7 +59,7 @@ impl Rig {
 
     /// A second session to the same server: for the word that ends what the first one waits for.
     pub async fn mysql_spare(&self, name: &str) -> Result<Arc<mysql::Session>> {
-        self.mysql_kept(name, format!("{name} (spare)")).await
+        self.mysql_kept(name, spare(name)).await
     }
 
     async fn mysql_kept(&self, name: &str, key: String) -> Result<Arc<mysql::Session>> {
@@ -83,6 +83,8 @@ impl Rig {
     /// Drops the connections to these databases: the names lead elsewhere now.
     pub async fn part_from(&self, databases: &[&str]) {
         self.postgres.lock().await.retain(|name, _| !databases.contains(&name.as_str()));
+        let left = |key: &str| databases.contains(&key) || databases.iter().any(|name| key == spare(name));
+        self.mysql.lock().await.retain(|key, _| !left(key));
     }
 
     /// The endpoint of this name, with every connection open, and with what was made ready for the window.
@@ -125,4 +127,9 @@ impl Rig {
         }
         Ok(())
     }
+}
+
+/// What a second session to a server is kept as.
+fn spare(name: &str) -> String {
+    format!("{name} (spare)")
 }

@@ -18,14 +18,19 @@ pub struct Facts {
     pub blue: Server,
     /// The green instance.
     pub green: Server,
-    /// Logical slots and subscriptions of the blue one.
-    pub logical: i64,
 }
 
-/// What was found. Pure.
+/// What is found of every kind of database. Pure.
 #[must_use]
 pub fn judge(facts: &Facts) -> Vec<Finding> {
-    vec![status(facts), version(facts), logical(facts)]
+    vec![status(facts)]
+}
+
+/// What is found besides of one that must replicate physically, with the logical slots and subscriptions of the blue one.
+/// Pure.
+#[must_use]
+pub fn physical(facts: &Facts, logical: i64) -> Vec<Finding> {
+    vec![version(facts), streams(facts, logical)]
 }
 
 fn status(facts: &Facts) -> Finding {
@@ -77,14 +82,14 @@ fn version(facts: &Facts) -> Finding {
     check.fail("the green instance has another major version", detail, mend)
 }
 
-fn logical(facts: &Facts) -> Finding {
+fn streams(facts: &Facts, logical: i64) -> Finding {
     let check = Check {
         id: "blue-green-logical",
         system: &facts.source,
         why: "RDS refuses the switchover of an instance that is a logical publisher or subscriber of anybody.",
     };
-    let detail = format!("{} logical slots and subscriptions.", facts.logical);
-    if facts.logical == 0 {
+    let detail = format!("{logical} logical slots and subscriptions.");
+    if logical == 0 {
         return check.pass("nobody replicates from or to it logically", detail);
     }
     let mend =
@@ -117,13 +122,20 @@ mod tests {
         };
         let (system, source) = ("green".to_owned(), "source".to_owned());
         let (blue, green) = (server("postgres", "15.8"), server("postgres", "15.10"));
-        Facts { system, source, deployment: Some(deployment), blue, green, logical: 0 }
+        Facts { system, source, deployment: Some(deployment), blue, green }
     }
 
     fn worst(change: impl Fn(&mut Facts)) -> Vec<(String, Level)> {
+        found(change, 0)
+    }
+
+    fn found(change: impl Fn(&mut Facts), logical: i64) -> Vec<(String, Level)> {
         let mut facts = facts();
         change(&mut facts);
-        let found = judge(&facts).into_iter().filter(|finding| finding.level != Level::Pass);
+        let found = [judge(&facts), physical(&facts, logical)]
+            .concat()
+            .into_iter()
+            .filter(|finding| finding.level != Level::Pass);
         found.inspect(|finding| assert!(!finding.mend.is_empty())).map(|finding| (finding.id, finding.level)).collect()
     }
 
@@ -131,7 +143,7 @@ mod tests {
     fn what_rds_would_refuse_is_said_before() {
         let one = |id: &str, level| vec![(id.to_owned(), level)];
         assert_eq!(worst(|_| {}), []);
-        assert_eq!(worst(|facts| facts.logical = 1), one("blue-green-logical", Level::Fail));
+        assert_eq!(found(|_| {}, 1), one("blue-green-logical", Level::Fail));
         assert_eq!(worst(|facts| facts.deployment = None), one("blue-green-status", Level::Fail));
         let standing =
             |standing: Standing| worst(|facts| facts.deployment.as_mut().unwrap().standing = standing.clone());

@@ -9,9 +9,10 @@ use super::super::postgres::arm as between;
 use super::super::postgres::carried;
 use super::super::postgres::freeze::{fencing, points};
 use super::old_blue;
-use super::promotion::Promotion;
+use super::physical::Physical;
 use super::replicate::{is_standby, prove, try_way_back};
 use crate::engine::Outcome;
+use crate::engine::promotion::Promotion;
 use crate::executor::context::Context;
 use crate::journal::{Durability, FailureKind, Move};
 use crate::steps::{StepError, new_token};
@@ -38,7 +39,7 @@ pub(super) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
         everything_goes_back(cx, &source).await?;
         try_way_back(cx).await?;
     }
-    Promotion::of(&cx.plan).may(cx).await
+    Promotion::of(&cx.plan).may(&Physical, cx).await
 }
 
 pub(super) async fn arm(cx: &Context, of: &Move) -> Outcome<()> {
@@ -54,7 +55,7 @@ pub(super) async fn arm(cx: &Context, of: &Move) -> Outcome<()> {
     let points = &points(&cx.plan, way, false);
     let barrier = BarrierPlan { run, epoch, way, fencing, sequences: &sequences, token: &token, points, limit_ms: 0 };
     between::tried(cx, &pair.source, barrier.trial()).await?;
-    Promotion::of(&cx.plan).remember(cx, of).await
+    Promotion::of(&cx.plan).remember(&Physical, cx, of).await
 }
 
 /// The stream back lists the tables of the plan.

@@ -1,6 +1,7 @@
 //! The choices between two servers, where the target has what the source has.
 
 use super::super::postgres::choose as between;
+use crate::engine::promotion;
 use crate::plan::{Choices, Plan};
 use crate::runbook::model::{Means, Replicate};
 use crate::systems::{Certainty, DriverError};
@@ -9,7 +10,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
     let mut choices = between::choose(plan, replicate).await?;
     let blue_green = replicate.through == Means::BlueGreen;
     if blue_green {
-        choices.blue_green = Some(super::deployment::chosen(plan, replicate).await?);
+        choices.blue_green = Some(promotion::chosen(plan, replicate).await?);
     }
     if choices.source.system_identifier != choices.target.system_identifier {
         let reason = format!(

@@ -2,8 +2,9 @@
 
 use super::super::postgres::freeze::{planned_fencing, planned_open, points};
 use super::finalize::drop_publications;
-use super::promotion::{PATIENCE, Promotion};
+use super::physical::Physical;
 use crate::engine::postgres::{Postgres, arm};
+use crate::engine::promotion::{PATIENCE, Promotion};
 use crate::engine::{Engine, Lines};
 use crate::plan::Plan;
 use crate::runbook::model::{Promote, Replicate, Step};
@@ -81,7 +82,7 @@ pub(super) fn drain(plan: &Plan) -> Lines {
 pub(super) fn promote(plan: &Plan, step: &Promote) -> Lines {
     let Some(pair) = &plan.pair else { return Vec::new() };
     let promotion = Promotion::of(plan);
-    let mut lines = vec![promotion.describe(plan, &pair.target)];
+    let mut lines = vec![promotion.describe(&Physical, plan, &pair.target)];
     let follow = (pair.source.clone(), stream::subscribe_to_slot(Heading::Back, CONNECTION, true));
     let open = Postgres.describe_promote(plan, Heading::Forth, step);
     match promotion {

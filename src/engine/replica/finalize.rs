@@ -1,7 +1,7 @@
 //! The stream back and everything of ours is dropped. Both servers have both publications, since one was a copy of the
 //! other.
 
-use super::promotion::Promotion;
+use crate::engine::promotion::Promotion;
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
 use crate::plan::Plan;

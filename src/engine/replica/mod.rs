@@ -11,27 +11,23 @@
 //! its points are set.
 
 mod arm;
-mod asking;
-mod blue_green;
 mod choose;
-mod deployment;
 mod describe;
 mod drain;
 mod finalize;
 mod lag;
 mod old_blue;
+mod physical;
 mod preflight;
 mod promote;
-mod promotion;
-mod rds;
 mod replicate;
 mod verify;
 
 use async_trait::async_trait;
-use promotion::Promotion;
 use serde_json::json;
 
 use super::postgres::Postgres;
+use super::promotion::Promotion;
 use super::{Engine, Lag, Lines, Oldest, Outcome};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
@@ -135,11 +131,7 @@ impl Engine for Replica {
     }
 
     fn permissions(&self, plan: &Plan) -> Vec<Permission> {
-        match Promotion::of(plan) {
-            Promotion::Server => Vec::new(),
-            Promotion::Rds(name) => rds::permissions(plan, &name),
-            Promotion::BlueGreen(deployment) => deployment.permissions(plan),
-        }
+        Promotion::of(plan).permissions(plan)
     }
 
     fn describe_promote(&self, plan: &Plan, way: Heading, step: &Promote) -> Lines {

@@ -1,9 +1,9 @@
 //! What the preflight of a physical replica looks at: what is asked of two servers, as far as it is no question here,
 //! and how the replica stands.
 
-use super::deployment;
-use super::promotion::Promotion;
+use super::physical::Physical;
 use crate::engine::postgres::preflight::{pooler_facts, wanted};
+use crate::engine::promotion::{self, Promotion};
 use crate::plan::Plan;
 use crate::preflight::Finding;
 use crate::preflight::postgres::{self as preflight, replica};
@@ -23,7 +23,7 @@ pub(super) async fn findings(plan: &Plan, accept: &[String]) -> systems::Result<
     let promotion = Promotion::of(plan);
     let mut findings = replica::judge(&input, &facts, promotion.by_server());
     if let Promotion::BlueGreen(deployment) = promotion {
-        findings.extend(deployment::findings(plan, &deployment).await?);
+        findings.extend(promotion::findings(&Physical, plan, &deployment).await?);
         findings.sort_by_key(|finding| finding.level);
     }
     Ok(findings)

@@ -2,9 +2,10 @@
 
 use super::super::postgres::freeze::{fencing, known_open};
 use super::super::postgres::slots;
-use super::promotion::{PATIENCE, Promotion};
+use super::physical::Physical;
 use super::replicate::subscription;
 use crate::engine::Outcome;
+use crate::engine::promotion::{PATIENCE, Promotion};
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::{JournalError, Move};
@@ -20,7 +21,7 @@ const END_MS: u64 = 5_000;
 pub(super) async fn make_primary(cx: &Context, state: &RunState, of: &Move, step: &Promote) -> Outcome<()> {
     let pair = cx.pair()?;
     let promotion = Promotion::of(&cx.plan);
-    promotion.carry_out(cx, state, of, step.timeout.unwrap_or(PATIENCE)).await?;
+    promotion.carry_out(&Physical, cx, state, of, step.timeout.unwrap_or(PATIENCE)).await?;
     let target = cx.rig.postgres(&pair.target).await?;
     // Our session may be from before, when it could not be written there.
     setup::raise_epoch(&target, &cx.run, cx.epoch).await?;

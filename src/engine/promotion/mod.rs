@@ -1,15 +1,26 @@
-//! Who promotes the replica, and how one sees that it happened. It is asked for once: the intent is journaled first, and
-//! what was asked for and not confirmed is looked for, for long enough, before it is asked for again.
+//! Who promotes the server that follows, and how one sees that it happened. It is asked for once: the intent is journaled
+//! first, and what was asked for and not confirmed is looked for, for long enough, before it is asked for again.
+//!
+//! What only a kind of database knows lies behind [`Promotable`].
+
+mod asking;
+mod blue_green;
+mod deployment;
+mod promotable;
+mod rds;
+mod reboot;
 
 use std::time::Duration;
 
+pub use blue_green::BlueGreen;
+pub use deployment::{chosen, findings};
 use jiff::Timestamp;
+pub use promotable::Promotable;
+pub use reboot::restart;
 use serde_json::json;
 
-use super::blue_green::BlueGreen;
-use super::rds;
+use super::Outcome;
 use crate::clock;
-use crate::engine::Outcome;
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, JournalError, Move};
@@ -17,17 +28,17 @@ use crate::plan::Plan;
 use crate::runbook::model::{Means, Name, System};
 use crate::runbook::units::Span;
 use crate::steps::StepError;
+use crate::systems::Certainty;
+use crate::systems::aws::Permission;
 use crate::systems::aws::rds::Source;
-use crate::systems::postgres::standby;
-use crate::systems::{Certainty, DriverError};
 
 /// How long a promotion may take, where the runbook does not say.
-pub(super) const PATIENCE: Span = Span::secs(30 * 60);
+pub const PATIENCE: Span = Span::secs(30 * 60);
 /// When it was asked for, in the notes of `promote`.
-pub(super) const ASKED: &str = "promotion_asked";
+const ASKED: &str = "promotion_asked";
 
 /// Who promotes.
-pub(super) enum Promotion {
+pub enum Promotion {
     /// The server itself is asked.
     Server,
     /// RDS is, for this system.
@@ -37,7 +48,7 @@ pub(super) enum Promotion {
 }
 
 /// What a look at the replica says.
-pub(super) enum Standing {
+enum Standing {
     /// It takes writes.
     Primary,
     /// It is a replica, and nothing is seen of a promotion.
@@ -47,34 +58,32 @@ pub(super) enum Standing {
 }
 
 impl Promotion {
-    pub(super) fn of(plan: &Plan) -> Self {
-        let target = plan.pair.as_ref().and_then(|pair| plan.systems.get(&pair.target));
-        match target {
-            Some(System::Postgres(spec)) => match (&spec.rds, plan.pair.as_ref().map(|pair| pair.through)) {
-                (Some(rds), Some(Means::BlueGreen)) => Self::BlueGreen(BlueGreen::of(plan, rds.clone())),
-                (Some(rds), _) => Self::Rds(rds.clone()),
-                (None, _) => Self::Server,
-            },
-            _ => Self::Server,
+    /// Who promotes the target of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let Some(pair) = &plan.pair else { return Self::Server };
+        match (plan.systems.get(&pair.target).and_then(System::naming), pair.through) {
+            (Some(naming), Means::BlueGreen) => Self::BlueGreen(BlueGreen::of(plan, naming.rds.to_owned())),
+            (Some(naming), _) => Self::Rds(naming.rds.to_owned()),
+            (None, _) => Self::Server,
         }
     }
 
     /// Whether the server itself is asked.
-    pub(super) const fn by_server(&self) -> bool {
+    pub const fn by_server(&self) -> bool {
         matches!(self, Self::Server)
     }
 
     /// What is sent, for the plan.
-    pub(super) fn describe(&self, plan: &Plan, target: &str) -> (String, String) {
+    pub fn describe(&self, kind: &dyn Promotable, plan: &Plan, target: &str) -> (String, String) {
         match self {
-            Self::Server => (target.to_owned(), standby::PROMOTE.to_owned()),
+            Self::Server => (target.to_owned(), kind.statement(plan)),
             Self::Rds(name) => (name.clone(), rds::call(plan, name)),
             Self::BlueGreen(deployment) => (deployment.rds.clone(), deployment.call()),
         }
     }
 
     /// How long it takes as a rule, for people.
-    pub(super) const fn usual(&self) -> &'static str {
+    pub const fn usual(&self) -> &'static str {
         match self {
             Self::Server => "a second as a rule",
             Self::Rds(_) => "minutes as a rule, with a reboot",
@@ -99,49 +108,55 @@ impl Promotion {
         }
     }
 
-    /// Refuses when the replica could not be promoted.
-    pub(super) async fn may(&self, cx: &Context) -> Outcome<()> {
-        let pair = cx.pair()?;
+    /// What it asks of IAM.
+    pub fn permissions(&self, plan: &Plan) -> Vec<Permission> {
         match self {
-            Self::Server => {}
-            Self::Rds(name) => return rds::may(cx, name).await,
-            Self::BlueGreen(deployment) => return deployment.may(cx).await,
+            Self::Server => Vec::new(),
+            Self::Rds(name) => rds::permissions(plan, name),
+            Self::BlueGreen(deployment) => deployment.permissions(plan),
         }
-        let sql = "SELECT has_function_privilege('pg_promote(boolean, integer)', 'EXECUTE')";
-        let session = cx.rig.postgres(&pair.target).await?;
-        if session.value("see whether we may promote it", sql, &[]).await? {
-            return Ok(());
+    }
+
+    /// Refuses when the replica could not be promoted.
+    pub async fn may(&self, kind: &dyn Promotable, cx: &Context) -> Outcome<()> {
+        match self {
+            Self::Server => kind.may(cx).await,
+            Self::Rds(name) => rds::may(cx, name).await,
+            Self::BlueGreen(deployment) => deployment.may(kind, cx).await,
         }
-        let message = format!("our role may not promote {}", pair.target);
-        let hint = "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) on the source; a replica of RDS is promoted by \
-                    RDS: name its `rds` system";
-        Err(StepError::told(FailureKind::Refused, message, Some(hint)))
     }
 
     /// Remembers which server it is that is promoted: its identifier may be given to another one.
-    pub(super) async fn remember(&self, cx: &Context, of: &Move) -> Outcome<()> {
+    pub async fn remember(&self, kind: &dyn Promotable, cx: &Context, of: &Move) -> Outcome<()> {
         let name = match self {
             Self::Server => return Ok(()),
             Self::Rds(name) => name,
-            Self::BlueGreen(deployment) => return deployment.remember(cx, of).await,
+            Self::BlueGreen(deployment) => return deployment.remember(kind, cx, of).await,
         };
         let resource = rds::resource(cx, name).await?;
         cx.note(of, json!({ (rds::RESOURCE): resource }), Durability::Ordered)
     }
 
     /// Promotes the replica, if it was not yet, and waits until it takes writes.
-    pub(super) async fn carry_out(&self, cx: &Context, state: &RunState, of: &Move, limit: Span) -> Outcome<()> {
+    pub async fn carry_out(
+        &self,
+        kind: &dyn Promotable,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        limit: Span,
+    ) -> Outcome<()> {
         if let Self::BlueGreen(deployment) = self {
-            return deployment.carry_out(cx, state, of, limit).await;
+            return deployment.carry_out(kind, cx, state, of, limit).await;
         }
         let target = &cx.pair()?.target;
         let began = clock::monotonic();
         let mut asked: Option<Timestamp> = remembered(state, "promote", ASKED);
         loop {
-            let words = match self.look(cx, state, target).await {
+            let words = match self.look(kind, cx, state, target).await {
                 Standing::Primary => return Ok(()),
                 Standing::Replica if self.may_ask(asked) => {
-                    let (at, words) = self.ask(cx, state, of, target).await?;
+                    let (at, words) = self.ask(kind, cx, state, of, target).await?;
                     asked = at;
                     words
                 }
@@ -166,17 +181,17 @@ impl Promotion {
         asked.is_none_or(|asked| long_ago(asked) > self.settles())
     }
 
-    async fn look(&self, cx: &Context, state: &RunState, target: &str) -> Standing {
+    async fn look(&self, kind: &dyn Promotable, cx: &Context, state: &RunState, target: &str) -> Standing {
         if let Self::Rds(name) = self {
             match rds::look(cx, state, name).await {
                 Standing::Primary => {}
                 other => return other,
             }
         }
-        match in_recovery(cx, target).await {
+        match kind.follows(cx, target).await {
             Ok(false) => Standing::Primary,
             Ok(true) if self.by_server() => Standing::Replica,
-            Ok(true) => Standing::Busy("RDS has promoted it, and it is in recovery still".to_owned()),
+            Ok(true) => Standing::Busy(format!("RDS has promoted it, and it {}", kind.still())),
             Err(error) => Standing::Busy(format!("{}: {}", error.what, error.reason)),
         }
     }
@@ -185,6 +200,7 @@ impl Promotion {
     /// at once.
     async fn ask(
         &self,
+        kind: &dyn Promotable,
         cx: &Context,
         state: &RunState,
         of: &Move,
@@ -194,7 +210,7 @@ impl Promotion {
         intend(cx, of, Some(now))?;
         cx.still_mine()?;
         let sent = match self {
-            Self::Server => cx.rig.postgres(target).await?.batch("promote it", standby::PROMOTE).await.map(drop),
+            Self::Server => kind.promote(cx, target).await,
             Self::Rds(name) => rds::promote(cx, state, name).await,
             Self::BlueGreen(_) => return Err(StepError::broken("a deployment is switched over by itself")),
         };
@@ -216,13 +232,9 @@ impl Promotion {
     }
 }
 
-async fn in_recovery(cx: &Context, target: &str) -> Result<bool, DriverError> {
-    standby::in_recovery(&*cx.rig.postgres(target).await?).await
-}
-
 /// The intent, with its time; or that nothing came of it. Where the journal can't be written any more, the commit entry
 /// stands for it.
-pub(super) fn intend(cx: &Context, of: &Move, at: Option<Timestamp>) -> Outcome<()> {
+fn intend(cx: &Context, of: &Move, at: Option<Timestamp>) -> Outcome<()> {
     match cx.note(of, json!({ (ASKED): at }), Durability::Synced) {
         Err(StepError::Journal(JournalError::Store { .. })) => Ok(()),
         other => other,

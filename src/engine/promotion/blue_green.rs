@@ -1,6 +1,4 @@
-//! A Blue/Green deployment of RDS, and its switchover by RDS. Between versions of one major, RDS for PostgreSQL replicates
-//! physically ("PostgreSQL replication methods for blue/green deployments" in the user guide), so that the green instance
-//! is a replica like any other, promoted by another call.
+//! A Blue/Green deployment of RDS, and its switchover by RDS.
 //!
 //! What RDS does in a switchover is in the user guide, "Switching a blue/green deployment": it checks its guardrails, stops
 //! writes and drops connections on both sides, waits until the green one has everything, renames both (the green one gets
@@ -12,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::asking::{Asking, Look};
-use super::promotion::{ASKED, intend};
+use super::{ASKED, Promotable, intend};
 use crate::clock;
 use crate::endpoints::arn;
 use crate::engine::{Lines, Outcome};
@@ -25,7 +23,6 @@ use crate::runbook::units::Span;
 use crate::steps::StepError;
 use crate::systems::aws::rds::blue_green::{self as driver, Standing};
 use crate::systems::aws::{Aws, Call, Permission, Service};
-use crate::systems::postgres::standby;
 use crate::systems::{Certainty, Result};
 
 /// What RDS takes when nothing is said.
@@ -33,12 +30,12 @@ use crate::systems::{Certainty, Result};
 const LIMIT: Span = Span::secs(300);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The timeline of the source at arming, in the notes of the window.
-const TIMELINE: &str = "timeline";
+/// What the source was told by at arming, in the notes of the window.
+const LEFT: &str = "left_server";
 
 /// The deployment that a plan switches over.
 #[derive(Clone)]
-pub(super) struct BlueGreen {
+pub struct BlueGreen {
     /// The `rds` system of the green instance.
     pub rds: Name,
     /// Its identifier.
@@ -48,6 +45,7 @@ pub(super) struct BlueGreen {
 }
 
 impl BlueGreen {
+    /// That of a plan.
     pub fn of(plan: &Plan, rds: Name) -> Self {
         let limit = plan.steps.iter().find_map(|step| match &step.step {
             Step::Replicate(step) => step.switchover_timeout,
@@ -95,7 +93,7 @@ impl BlueGreen {
     }
 
     /// Refuses when RDS would not switch it over now.
-    pub async fn may(&self, cx: &Context) -> Outcome<()> {
+    pub(super) async fn may(&self, kind: &dyn Promotable, cx: &Context) -> Outcome<()> {
         let refused = |message: String, hint: &str| Err(StepError::told(FailureKind::Refused, message, Some(hint)));
         let Some(found) = driver::deployment(&self.aws(cx).await?, &self.id).await? else {
             let message = format!("{}: the Blue/Green deployment {} is gone", self.rds, self.id);
@@ -106,28 +104,28 @@ impl BlueGreen {
             let message = format!("{}: the Blue/Green deployment {} is {}", self.rds, found.name, found.words);
             return refused(message, "it must be AVAILABLE before writes stop");
         }
-        let source = cx.rig.postgres(&cx.pair()?.source).await?;
-        let logical: i64 = source.value("look for logical replication", LOGICAL, &[]).await?;
-        if logical > 0 {
-            let message = format!("{} has {logical} logical slots or subscriptions", source.system());
-            return refused(message, "RDS switches over no publisher and no subscriber: drop them before");
-        }
-        Ok(())
+        kind.guardrails(cx).await
     }
 
-    /// Remembers which timeline the source writes: the green one writes another after the switchover, whatever name leads
-    /// where.
-    pub async fn remember(&self, cx: &Context, of: &Move) -> Outcome<()> {
-        let timeline = timeline(cx, &cx.pair()?.source).await?;
-        cx.note(of, json!({ (TIMELINE): timeline }), Durability::Ordered)
+    /// Remembers what tells the server that is left from the green one, whatever name leads where.
+    pub(super) async fn remember(&self, kind: &dyn Promotable, cx: &Context, of: &Move) -> Outcome<()> {
+        let left = kind.mark(cx, &cx.pair()?.source).await?;
+        cx.note(of, json!({ (LEFT): left }), Durability::Ordered)
     }
 
     /// Has RDS switch over, if it has not yet, and waits until the green one takes writes.
-    pub async fn carry_out(&self, cx: &Context, state: &RunState, of: &Move, limit: Span) -> Outcome<()> {
+    pub(super) async fn carry_out(
+        &self,
+        kind: &dyn Promotable,
+        cx: &Context,
+        state: &RunState,
+        of: &Move,
+        limit: Span,
+    ) -> Outcome<()> {
         let began = clock::monotonic();
         let mut asking = Asking { at: remembered(state, "promote", ASKED), ..Asking::default() };
         loop {
-            let words = match self.look(cx, state, &mut asking).await {
+            let words = match self.look(kind, cx, state, &mut asking).await {
                 Look::Arrived => return Ok(()),
                 Look::Free(words) => {
                     asking = self.ask(cx, of, words).await?;
@@ -168,7 +166,7 @@ impl BlueGreen {
         }
     }
 
-    async fn look(&self, cx: &Context, state: &RunState, asking: &mut Asking) -> Look {
+    async fn look(&self, kind: &dyn Promotable, cx: &Context, state: &RunState, asking: &mut Asking) -> Look {
         let found = async { driver::deployment(&self.aws(cx).await?, &self.id).await }.await;
         match found {
             Err(error) => Look::Busy(format!("{}: {}", error.what, error.reason)),
@@ -177,7 +175,7 @@ impl BlueGreen {
                 asking.judge(&found)
             }
             // The record may have been deleted by somebody since.
-            Ok(record) => match self.arrived(cx, state).await {
+            Ok(record) => match self.arrived(kind, cx, state).await {
                 Ok(Some(words)) if record.is_none() => Look::Refused(format!("its record is gone, and {words}")),
                 Ok(Some(words)) => Look::Busy(words),
                 Ok(None) => Look::Arrived,
@@ -187,19 +185,18 @@ impl BlueGreen {
     }
 
     /// Whether the target's name leads to the green one, and that takes writes; else what is the matter.
-    async fn arrived(&self, cx: &Context, state: &RunState) -> Result<Option<String>> {
+    async fn arrived(&self, kind: &dyn Promotable, cx: &Context, state: &RunState) -> Result<Option<String>> {
         let Some(pair) = &cx.plan.pair else { return Ok(None) };
         references::reread(&cx.plan).await?;
         cx.rig.part_from(&[&pair.source, &pair.target]).await;
-        let session = cx.rig.postgres(&pair.target).await?;
-        if standby::in_recovery(&session).await? {
-            return Ok(Some(format!("{} is in recovery still", pair.target)));
+        if kind.follows(cx, &pair.target).await? {
+            return Ok(Some(format!("{} {}", pair.target, kind.still())));
         }
-        let before: Option<String> = remembered(state, "window", TIMELINE);
-        let now = timeline(cx, &pair.target).await?;
+        let left: Option<String> = remembered(state, "window", LEFT);
+        let now = kind.mark(cx, &pair.target).await?;
         // The name may lead to the old server until it is looked up again.
-        Ok((before.is_none_or(|before| now <= before))
-            .then(|| format!("{} leads to the old server still", pair.target)))
+        let is_new = left.is_some_and(|left| kind.is_other(&left, &now));
+        Ok((!is_new).then(|| format!("{} leads to the old server still", pair.target)))
     }
 
     /// Asks for it, once: the intent is journaled first, and what came of it is looked for.
@@ -215,17 +212,6 @@ impl BlueGreen {
             _ => Ok(Asking { at: Some(now), before: Some(before), ..Asking::default() }),
         }
     }
-}
-
-/// Slots and subscriptions: RDS's guardrails refuse a blue instance that is a logical publisher or subscriber by somebody's
-/// own making (user guide, "Switching a blue/green deployment").
-pub(super) const LOGICAL: &str = "SELECT (SELECT count(*) FROM pg_replication_slots WHERE slot_type = 'logical') + \
-    (SELECT count(*) FROM pg_stat_subscription)";
-
-/// The timeline that a server writes.
-async fn timeline(cx: &Context, side: &str) -> Result<String> {
-    let sql = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
-    cx.rig.postgres(side).await?.value("read its timeline", sql, &[]).await
 }
 
 fn not_switched(rds: &str, words: &str) -> StepError {

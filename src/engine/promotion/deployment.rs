@@ -1,6 +1,6 @@
 //! The deployment as the plan and the preflight look at it.
 
-use super::blue_green::{BlueGreen, LOGICAL};
+use super::{BlueGreen, Promotable};
 use crate::plan::Plan;
 use crate::preflight::Finding;
 use crate::preflight::blue_green::{Facts, judge};
@@ -8,30 +8,29 @@ use crate::runbook::model::{Replicate, System};
 use crate::secret::remote;
 use crate::systems::aws::Access;
 use crate::systems::aws::rds::{self, blue_green as driver};
-use crate::systems::postgres;
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError, Result};
 
 /// What the preflight finds.
-pub(super) async fn findings(plan: &Plan, chosen: &BlueGreen) -> Result<Vec<Finding>> {
+pub async fn findings(kind: &dyn Promotable, plan: &Plan, chosen: &BlueGreen) -> Result<Vec<Finding>> {
     let Some(pair) = &plan.pair else { return Ok(Vec::new()) };
     let world = World::new(plan.systems.clone());
     let aws = world.aws(&chosen.rds, Access::ReadOnly).await?;
     let blue = named(plan, &pair.source)?;
-    let source = world.postgres(&pair.source)?.connect(postgres::Access::ReadOnly).await?;
     let facts = Facts {
         system: chosen.rds.clone(),
         source: pair.source.clone(),
         deployment: driver::deployment(&aws, &chosen.id).await?,
         blue: rds::look(&world.aws(blue, Access::ReadOnly).await?, &world.rds(blue)?).await?,
         green: rds::look(&aws, &world.rds(&chosen.rds)?).await?,
-        logical: source.value("look for logical replication", LOGICAL, &[]).await?,
     };
-    Ok(judge(&facts))
+    let mut findings = judge(&facts);
+    findings.extend(kind.findings(&world, &facts).await?);
+    Ok(findings)
 }
 
 /// The deployment that a plan is made for.
-pub(super) async fn chosen(plan: &Plan, replicate: &Replicate) -> Result<crate::plan::BlueGreen> {
+pub async fn chosen(plan: &Plan, replicate: &Replicate) -> Result<crate::plan::BlueGreen> {
     let world = World::new(plan.systems.clone());
     let name = named(plan, &replicate.to)?;
     let aws = world.aws(name, Access::ReadOnly).await?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::promotion::Standing;
+use super::Standing;
 use crate::endpoints::arn;
 use crate::engine::Outcome;
 use crate::executor::context::{Context, remembered};
