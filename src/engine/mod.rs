@@ -200,7 +200,11 @@ pub fn of_plan(plan: &Plan) -> &'static dyn Engine {
 pub fn of_pair(pair: &Pair, source: Option<&System>) -> &'static dyn Engine {
     match pair.through {
         Means::Native => of(source),
-        Means::ReadReplica | Means::BlueGreen => &replica::Replica,
+        Means::ReadReplica | Means::BlueGreen => match source {
+            Some(System::Mysql(_)) => &mysql::replica::Replica(Flavour::Mysql),
+            Some(System::Mariadb(_)) => &mysql::replica::Replica(Flavour::Mariadb),
+            _ => &replica::Replica,
+        },
         Means::Dms => match source {
             Some(System::Mysql(_)) => &mysql::dms::ThroughDms(Flavour::Mysql),
             Some(System::Mariadb(_)) => &mysql::dms::ThroughDms(Flavour::Mariadb),

@@ -150,6 +150,9 @@ pub struct MysqlChoices {
     /// Why it is so.
     #[serde(default)]
     pub copy_why: String,
+    /// User of the source by which the target follows, where the target is a replica already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica_user: Option<String>,
 }
 
 /// How the first copy of MySQL or MariaDB is made.

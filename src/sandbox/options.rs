@@ -15,7 +15,7 @@ pub struct SandboxOptions {
     pub source_version: u32,
     /// Version of the target.
     pub target_version: u32,
-    /// Whether the target is a physical replica of the source, of its version; PostgreSQL only.
+    /// Whether the target is a replica of the source, of its version: of PostgreSQL a physical one.
     pub replica: bool,
     /// Settings of the source beyond the sandbox's own.
     pub source_settings: Vec<(String, String)>,

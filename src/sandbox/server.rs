@@ -57,7 +57,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// The signal for a fast, orderly stop.
     fn stop_signal() -> Signal;
 
-    /// Makes the roles and the empty database.
+    /// Makes the roles and the empty database; and a replica of what is one.
     async fn create_roles(start: &StartServer, data: &Path, port: u16) -> Result<(), SandboxError>;
     /// Makes the sample application's tables and rows.
     async fn fill(db: &Self::Client, scale: u32) -> Result<(), SandboxError>;
@@ -85,7 +85,7 @@ pub struct StartServer {
     pub settings: Vec<(String, String)>,
     /// Certificate and key, when it shall take TLS connections with them.
     pub tls: Option<TlsFiles>,
-    /// The port of the server that it is made a physical replica of.
+    /// The port of the server that it is made a replica of.
     pub replica_of: Option<u16>,
 }
 
@@ -134,9 +134,7 @@ impl<K: Kind> Server<K> {
         K::init(&start, &data, port).await?;
         let server = Self { port, start, data, process: Mutex::new(None), kind: PhantomData };
         server.launch().await?;
-        if server.start.replica_of.is_none() {
-            K::create_roles(&server.start, &server.data, port).await?;
-        }
+        K::create_roles(&server.start, &server.data, port).await?;
         Ok(server)
     }
 
@@ -203,7 +201,8 @@ impl<K: Kind> Server<K> {
         self.stop().await;
         fs::remove_dir_all(&self.data).map_err(SandboxError::io("remove a data folder"))?;
         K::init(&self.start, &self.data, self.port).await?;
-        self.launch().await
+        self.launch().await?;
+        K::create_roles(&self.start, &self.data, self.port).await
     }
 
     /// SIGKILL to all its processes, as when the machine loses power.

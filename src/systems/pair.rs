@@ -128,6 +128,12 @@ impl Pair {
         heading == Heading::Back || self.through != Means::Dms
     }
 
+    /// Whether what carries the rows in this direction is a replica's own replication.
+    #[must_use]
+    pub fn is_of_replica(&self, heading: Heading) -> bool {
+        heading == Heading::Forth && self.through.is_physical()
+    }
+
     /// The side that a passage in this direction arrives at.
     #[must_use]
     pub fn arriving(&self, heading: Heading) -> &str {

@@ -12,7 +12,6 @@ use super::near::{self, Moment};
 use crate::clock;
 use crate::engine::{Lines, Outcome};
 use crate::executor::context::Context;
-use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
 use crate::steps::{StepError, new_token};
@@ -47,7 +46,13 @@ pub(super) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
     try_join(prove(cx, Heading::Forth), prove(cx, Heading::Back)).await.map(drop)
 }
 
-pub(super) async fn arm(cx: &Context, _state: &RunState, of: &Move) -> Outcome<()> {
+pub(super) async fn arm(cx: &Context, of: &Move) -> Outcome<()> {
+    own_domain(cx).await?;
+    try_fence(cx, of).await
+}
+
+/// Remembers what the side that is left was like, and tries the window's statements there.
+pub(super) async fn try_fence(cx: &Context, of: &Move) -> Outcome<()> {
     let pair = cx.pair()?;
     let leaving = pair.leaving(of.way);
     let leave = cx.rig.mysql(leaving).await?;
@@ -62,7 +67,6 @@ pub(super) async fn arm(cx: &Context, _state: &RunState, of: &Move) -> Outcome<(
         ));
     }
     cx.note(of, json!({ format!("open_{leaving}"): open }), Durability::Ordered)?;
-    own_domain(cx).await?;
     let trial = common::fencing(&cx.plan, leaving, &open, &exempt).trial();
     let results = setup::send_held(&leave, "try the statements of the window", (&cx.run, cx.epoch), &trial).await?;
     // The first rows count the clients, the second ones are prepared transactions.

@@ -40,6 +40,7 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
         filtered: !replicate.schemas.is_empty(),
         events: events(&source, &schemas).await?,
         objects: objects(&source, &schemas).await?,
+        replica_user: None,
     };
     Ok(Choices {
         source: of_source,

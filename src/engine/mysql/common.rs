@@ -61,7 +61,9 @@ pub(super) fn copy_by(plan: &Plan) -> CopyBy {
 /// The stream in a direction.
 pub(super) fn stream(plan: &Plan, heading: Heading) -> Stream {
     let follower = plan.pair.as_ref().map(|pair| pair.arriving(heading)).unwrap_or_default();
-    Stream::new(heading, flavour(plan), follow(plan), &side(plan, follower))
+    let stream = Stream::new(heading, flavour(plan), follow(plan), &side(plan, follower));
+    let of_replica = plan.pair.as_ref().is_some_and(|pair| pair.is_of_replica(heading));
+    if of_replica { stream.of_replica() } else { stream }
 }
 
 /// What keeps the stream in a direction to what the plan carries, before it is started; empty where nothing has to.
@@ -76,6 +78,7 @@ pub(super) fn exempt(plan: &Plan, side: &str) -> Vec<String> {
     let Some(spec) = spec(plan, side) else { return Vec::new() };
     let mut users = spec.exempt_users.clone();
     users.push(REPLICATION_USER.to_owned());
+    users.extend(plan.choices.mysql.iter().filter_map(|chosen| chosen.replica_user.clone()));
     if spec.replication_url.is_some()
         && let Ok(target) = dial::by_other_server(side, spec)
     {

@@ -87,16 +87,24 @@ pub(super) async fn keep_shut(cx: &Context, way: Heading, limit: Duration) -> Op
     }
 }
 
-/// The first answer is that of the wait: 0 where GTIDs are reached, the number of events (0 or more) where a position is;
-/// -1 or 1 where time is up, nothing where replication does not run.
+/// What a wait for a position says: 0 where GTIDs are reached, the number of events (0 or more) where a position is; -1 or 1
+/// where time is up, nothing where replication does not run.
+pub(super) fn reached(answer: Option<&str>, follow: Follow) -> bool {
+    match answer {
+        Some("0") => true,
+        Some(events) => follow == Follow::Position && events.parse::<u64>().is_ok(),
+        None => false,
+    }
+}
+
+/// The first answer is that of the wait.
 fn judged(results: &[TextRows], follow: Follow) -> Result<(), &'static str> {
     let first = |rows: &TextRows| rows.first().and_then(|row| row.first().cloned().flatten());
     let [waited, seen, ..] = results else { return Err("the answer is incomplete") };
     match first(waited).as_deref() {
         None => return Err("replication does not run, and the barrier was not reached"),
-        Some("0") => {}
-        Some(events) if follow == Follow::Position && events.parse::<u64>().is_ok() => {}
-        Some(_) => return Err("the barrier was not reached"),
+        answer if !reached(answer, follow) => return Err("the barrier was not reached"),
+        Some(_) => {}
     }
     if first(seen).as_deref() == Some("1") {
         Ok(())

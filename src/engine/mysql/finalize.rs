@@ -42,7 +42,7 @@ pub(super) async fn finalize(cx: &Context, state: &RunState) -> Outcome<()> {
         if sealed {
             session.batch("let our own writes in", UNSEAL).await?;
         }
-        let cleared = clear(session, &common::exempt(&cx.plan, session.system())).await;
+        let cleared = clear(session).await;
         if sealed {
             session.batch("fence it again", SEAL).await?;
         }
@@ -78,10 +78,8 @@ fn is_sealed(plan: &Plan, side: &str) -> bool {
 }
 
 /// Everything of ours on a server that takes writes of ours; repeatable.
-pub(super) async fn clear(session: &Session, exempt: &[String]) -> Outcome<()> {
-    if setup::is_there(session).await? {
-        accounts::allow_canaries(session, exempt, false).await?;
-    }
+pub(super) async fn clear(session: &Session) -> Outcome<()> {
+    accounts::forbid_canaries(session).await?;
     accounts::drop_replication_user(session).await?;
     session.batch("drop our schema", setup::TEARDOWN).await?;
     Ok(())

@@ -4,13 +4,13 @@
 
 use crate::engine::Lag;
 use crate::gates::{GateContext, seconds};
-use crate::plan::Follow;
+use crate::plan::{Follow, MysqlSide};
 use crate::runbook::model::ReplicationLag;
 use crate::systems::Result;
 use crate::systems::mysql::gtid::{GtidPosition, GtidSet};
 use crate::systems::mysql::stream::{State, Stream};
 use crate::systems::mysql::{Flavour, Session, TextRows};
-use crate::systems::pair::{Flow, Heading};
+use crate::systems::pair::Flow;
 
 /// A token that nobody has written for this long says nothing about the stream.
 const HEARTBEAT_LOST_SECS: f64 = 5.0;
@@ -50,7 +50,7 @@ pub(super) fn describe(flavour: Flavour, gate: &ReplicationLag, flow: Flow<'_>) 
     let (publisher, subscriber) = (flow.publisher(), flow.subscriber());
     let mut lines = vec![
         format!("{publisher}: {}{FILES}", committed(flavour)),
-        format!("{subscriber}: {}; {}", shown(flavour, flow.heading), executed(flavour)),
+        format!("{subscriber}: {}; {}", shown(flavour, flow), executed(flavour)),
     ];
     if gate.max_age.is_some() {
         lines.push(format!("{subscriber}: {}", token(flow.token_table())));
@@ -59,8 +59,9 @@ pub(super) fn describe(flavour: Flavour, gate: &ReplicationLag, flow: Flow<'_>) 
     lines
 }
 
-fn shown(flavour: Flavour, heading: Heading) -> String {
-    Stream { heading, flavour, follow: Follow::Gtid, rds: false, new_words: true }.show()
+fn shown(flavour: Flavour, flow: Flow<'_>) -> String {
+    let stream = Stream::new(flow.heading, flavour, Follow::Gtid, &MysqlSide::default());
+    if flow.pair.is_of_replica(flow.heading) { stream.of_replica().show() } else { stream.show() }
 }
 
 /// What was read of the side that is written.
@@ -115,12 +116,11 @@ async fn follower(
     flow: Flow<'_>,
 ) -> Result<std::result::Result<(State, String), String>> {
     let (side, name) = (session.system(), flow.stream());
-    let mut stream = Stream { heading: flow.heading, flavour, follow: Follow::Gtid, rds: false, new_words: true };
+    let stream = Stream::new(flow.heading, flavour, Follow::Gtid, &MysqlSide::default());
     let mut state = stream.state(session).await?;
     if state.is_none() {
-        // The nameless one, of RDS's procedures.
-        stream.rds = true;
-        state = stream.state(session).await?;
+        // The nameless one: a replica's own, or of RDS's procedures.
+        state = stream.of_replica().state(session).await?;
     }
     let Some(state) = state else { return Ok(Err(format!("{side} has no replication of the name {name}"))) };
     if let Some(trouble) = state.trouble() {

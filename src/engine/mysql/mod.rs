@@ -3,6 +3,7 @@
 //! keeps the id of the server that it was made on, and that only one side is ever open for writes.
 
 mod arm;
+mod back;
 mod choose;
 mod common;
 mod complete;
@@ -17,6 +18,7 @@ mod near;
 mod preflight;
 mod promote;
 mod prove;
+pub mod replica;
 mod replicate;
 mod retention;
 mod sequences;
@@ -80,8 +82,8 @@ impl Engine for Mysql {
         arm::look_before(cx, way).await
     }
 
-    async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
-        arm::arm(cx, state, of).await
+    async fn arm(&self, cx: &Context, _state: &RunState, of: &Move) -> Outcome<()> {
+        arm::arm(cx, of).await
     }
 
     async fn await_near(&self, cx: &Context, way: Heading, budget: Duration) -> Outcome<()> {

@@ -3,23 +3,31 @@
 use crate::endpoints;
 use crate::plan::Plan;
 use crate::preflight::Finding;
-use crate::preflight::mysql::{self, EndpointFacts, Wanted};
+use crate::preflight::mysql::{self, EndpointFacts, PreflightInput, Wanted};
 use crate::runbook::model::{Mysql, Promote, Step};
 use crate::systems::mysql::{Access, Database, catalog};
+use crate::systems::pair::Pair;
 use crate::systems::world::World;
 use crate::systems::{self, Result};
 
 /// Looks at everything that the plan names; reads only.
 pub(super) async fn findings(plan: &Plan, accept: &[String]) -> Result<Vec<Finding>> {
-    let Some(pair) = &plan.pair else { return Ok(Vec::new()) };
+    if plan.pair.is_none() {
+        return Ok(Vec::new());
+    }
+    Ok(mysql::judge(&input(plan, accept).await?))
+}
+
+/// What is judged.
+pub(super) async fn input(plan: &Plan, accept: &[String]) -> Result<PreflightInput> {
+    let pair = plan.pair.clone().unwrap_or_else(|| Pair::new("", ""));
     let world = World::new(plan.systems.clone());
     let (source, target) = (world.mysql(&pair.source)?, world.mysql(&pair.target)?);
     let mut facts = Vec::new();
     for name in plan.endpoints() {
         facts.push(endpoint(&world, name, &source).await?);
     }
-    let input = mysql::gather(&source, &target, wanted(plan, &source.spec), facts, accept.to_vec()).await?;
-    Ok(mysql::judge(&input))
+    mysql::gather(&source, &target, wanted(plan, &source.spec), facts, accept.to_vec()).await
 }
 
 fn wanted(plan: &Plan, source: &Mysql) -> Wanted {

@@ -100,9 +100,10 @@ impl Replication<'_> {
         }
         cx.progress(&of.step, "carrying the accounts over");
         let exempt = common::exempt(&cx.plan, &self.0.from);
-        accounts::allow_canaries(source, &exempt, true).await?;
+        accounts::allow_canaries(source, &fence::accounts(source, &exempt).await?).await?;
+        let of_target = common::exempt(&cx.plan, &self.0.to);
         if common::copy_by(&cx.plan) == CopyBy::Clone {
-            accounts::allow_canaries(target, &common::exempt(&cx.plan, &self.0.to), true).await?;
+            accounts::allow_canaries(target, &fence::accounts(target, &of_target).await?).await?;
             return Ok("accounts came with the clone".to_owned());
         }
         let before = remembered::<Vec<String>>(state, "replicate", "accounts").unwrap_or_default();
@@ -112,7 +113,7 @@ impl Replication<'_> {
         }
         let quiet = common::choices(&cx.plan, target.system()).superuser;
         let carried = accounts::carry(source, target, &exempt, quiet).await?;
-        accounts::allow_canaries(target, &common::exempt(&cx.plan, &self.0.to), true).await?;
+        accounts::allow_canaries(target, &fence::accounts(target, &of_target).await?).await?;
         let left = if carried.left.is_empty() {
             String::new()
         } else {
@@ -317,8 +318,8 @@ impl Replication<'_> {
         if remembered::<Open>(state, "window", &format!("open_{}", self.0.from)).is_some() {
             complete::opened(cx, &self.0.from).await?;
         }
-        finalize::clear(&source, &common::exempt(&cx.plan, &self.0.from)).await?;
-        finalize::clear(&target, &exempt).await?;
+        finalize::clear(&source).await?;
+        finalize::clear(&target).await?;
         retention::restore(state, &target).await?;
         if open.as_ref().is_some_and(|open| open.read_only) {
             target.batch("leave it read-only, as it was", "SET GLOBAL read_only = ON").await?;

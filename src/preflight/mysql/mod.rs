@@ -15,6 +15,7 @@ mod mend;
 mod passing;
 mod privileges;
 mod reach;
+pub mod replica;
 mod servers;
 mod settings;
 mod tables;

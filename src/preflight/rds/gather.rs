@@ -122,13 +122,18 @@ fn part(plan: &Plan, name: &str, source_bytes: Option<i64>) -> Part {
         side,
         database: named.map(|(database, system)| (database.clone(), system.kind())),
         tls,
-        physical: plan.steps.iter().any(|step| is_physical(&step.step)),
+        // Of MySQL and MariaDB a replica follows by the log of changes.
+        physical: !is_mysql(named) && plan.steps.iter().any(|step| is_physical(&step.step)),
         way_back: plan.keeps_way_back(),
         source_bytes,
         now: clock::now(),
         minutes: i64::try_from(at_least(plan).as_secs() / 60).unwrap_or(i64::MAX),
         hours: hours(plan),
     }
+}
+
+const fn is_mysql(named: Option<(&String, &System)>) -> bool {
+    matches!(named, Some((_, System::Mysql(_) | System::Mariadb(_))))
 }
 
 fn is_physical(step: &Step) -> bool {

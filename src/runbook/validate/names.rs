@@ -93,7 +93,7 @@ fn systems_of_steps(check: &mut Check<'_>) {
                 check.database(&format!("{path}/from"), &step.from);
                 check.database(&format!("{path}/to"), &step.to);
                 one_kind(check, &path, &step.from, &step.to);
-                means(check, &path, step);
+                blue_green(check, &path, step);
             }
             Step::Shift(step) => check.traffic(&format!("{path}/traffic"), &step.traffic),
             Step::Freeze(step) => {
@@ -124,18 +124,6 @@ fn one_kind(check: &mut Check<'_>, path: &str, from: &str, to: &str) {
         let message = format!("`{from}` is a {source} and `{to}` is a {target}: one can't follow the other");
         check.error(&format!("{path}/to"), "two-kinds", &message, format!("move to a {source}"));
     }
-}
-
-/// Not every kind of database can be followed by every means.
-fn means(check: &mut Check<'_>, path: &str, step: &Replicate) {
-    let kind = check.runbook.systems.get(&step.from).map(System::kind);
-    if step.through == Means::ReadReplica && matches!(kind, Some("mysql" | "mariadb")) {
-        let message = "`read-replica` promotes a physical replica, which only PostgreSQL has";
-        let remedy = "leave `through` out: the target follows by the binary log, on RDS by its own procedures. A read replica \
-                      of RDS is no target then: name an instance of its own, which the run fills";
-        check.error(&format!("{path}/through"), "wrong-means", message, remedy);
-    }
-    blue_green(check, path, step);
 }
 
 /// A Blue/Green deployment is of RDS for PostgreSQL, and both databases say which instances they are.

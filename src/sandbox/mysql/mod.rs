@@ -3,6 +3,7 @@
 //! A first data folder takes seconds to make, so it is kept as a template, and copied from then on.
 
 mod client;
+mod replica;
 mod schema;
 mod settings;
 mod shop;
@@ -87,8 +88,12 @@ impl<const MARIADB: bool> Kind for Family<MARIADB> {
         Signal::TERM
     }
 
-    async fn create_roles(start: &StartServer, data: &Path, _port: u16) -> Result<(), SandboxError> {
-        users::create(Self::FLAVOUR, start, data).await
+    async fn create_roles(start: &StartServer, data: &Path, port: u16) -> Result<(), SandboxError> {
+        users::create(Self::FLAVOUR, start, data).await?;
+        match start.replica_of {
+            Some(primary) => replica::follow(Self::FLAVOUR, start, port, primary).await,
+            None => Ok(()),
+        }
     }
 
     async fn fill(db: &MysqlClient, scale: u32) -> Result<(), SandboxError> {

@@ -34,13 +34,14 @@ fn server(flavour: Flavour, start: &StartServer, data: &Path, port: u16) -> Stri
          socket = {}\n\
          pid-file = {folder}/pid\n\
          port = {port}\n\
-         # As unique on this machine as the port is.\n\
-         server-id = {port}\n\
+         # As unique on this machine as the port is; of a replica more.\n\
+         server-id = {}\n\
          # A server that starts deletes what others have left in its folder for temporary files, or use.\n\
          tmpdir = {}\n\
          report-host = 127.0.0.1\n\
          report-port = {port}\n{BASE}{}",
         data.join(SOCKET).display(),
+        server_id(start, port),
         temporary(start).display(),
         if flavour == Flavour::Mariadb { MARIADB } else { MYSQL },
     );
@@ -55,6 +56,13 @@ fn server(flavour: Flavour, start: &StartServer, data: &Path, port: u16) -> Stri
     }
     start.settings.iter().for_each(|(name, value)| add(name, value));
     text
+}
+
+/// A replica that is made anew in the place of one that was promoted is another server: what that one wrote is in the
+/// source's log under its id.
+fn server_id(start: &StartServer, port: u16) -> u32 {
+    let again = if start.replica_of.is_some() { rand::random::<u32>() % 60_000 + 1 } else { 0 };
+    again * 0x1_0000 + u32::from(port)
 }
 
 fn client(start: &StartServer, port: u16) -> String {

@@ -86,7 +86,11 @@ impl Kind for Postgres {
         Signal::INT
     }
 
+    /// A physical replica has those of its primary.
     async fn create_roles(start: &StartServer, _data: &Path, port: u16) -> Result<(), SandboxError> {
+        if start.replica_of.is_some() {
+            return Ok(());
+        }
         let doing = |what: &str| SandboxError::database(format!("make the {what} on {}", start.name));
         let admin = db::connect(&start.passwords.url(Role::Superuser, port, "postgres")).await?;
         let sql = roles::create_roles(&start.passwords, start.program.version[0]);

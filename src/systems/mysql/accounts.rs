@@ -27,7 +27,7 @@ async fn send(session: &Session, what: &str, quiet: bool, sql: &str) -> Result<(
 
 /// Makes the accounts of the source that the target lacks, with their grants.
 pub async fn carry(source: &Session, target: &Session, exempt: &[String], quiet: bool) -> Result<Carried> {
-    let (here, there) = (fence::accounts(source, exempt).await?, every_account(target).await?);
+    let (here, there) = (fence::accounts(source, exempt).await?, every(target).await?);
     let mut carried = Carried::default();
     for account in here.iter().filter(|account| is_carried(account)) {
         if there.contains(account) {
@@ -52,7 +52,7 @@ pub async fn carry(source: &Session, target: &Session, exempt: &[String], quiet:
 
 /// Accounts of the source that the target lacks.
 pub async fn missing(source: &Session, target: &Session, exempt: &[String]) -> Result<Vec<String>> {
-    let (here, there) = (fence::accounts(source, exempt).await?, every_account(target).await?);
+    let (here, there) = (fence::accounts(source, exempt).await?, every(target).await?);
     Ok(here.into_iter().filter(|account| is_carried(account) && !there.contains(account)).collect())
 }
 
@@ -61,7 +61,8 @@ fn is_carried(account: &str) -> bool {
     !account.starts_with("'root'@") && !account.starts_with(&literal(REPLICATION_USER))
 }
 
-async fn every_account(session: &Session) -> Result<Vec<String>> {
+/// Every account of a server, quoted.
+pub async fn every(session: &Session) -> Result<Vec<String>> {
     let sql = "SELECT CONCAT(QUOTE(User), '@', QUOTE(Host)) FROM mysql.user";
     let rows = session.rows("list the accounts", sql).await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
@@ -103,16 +104,23 @@ pub async fn discard(session: &Session, accounts: &[String], quiet: bool) -> Res
     Ok(())
 }
 
-/// Lets every account of the application write a canary, or no more.
-pub async fn allow_canaries(session: &Session, exempt: &[String], allow: bool) -> Result<()> {
-    let (verb, link) = if allow { ("GRANT", "TO") } else { ("REVOKE", "FROM") };
-    for account in fence::accounts(session, exempt).await? {
-        let sql = format!("{verb} INSERT ON pointsman.canary {link} {account}");
-        // What was never granted, or is no more there, needs no revoking.
-        let done = session.batch("canary writes", &sql).await.map(drop);
-        if allow {
-            done?;
-        }
+/// Lets accounts write a canary.
+pub async fn allow_canaries(session: &Session, accounts: &[String]) -> Result<()> {
+    for account in accounts {
+        let sql = format!("GRANT INSERT ON pointsman.canary TO {account}");
+        session.batch("let it write canaries", &sql).await?;
+    }
+    Ok(())
+}
+
+/// No account may write a canary any more: also those that the fence has locked. Repeatable.
+pub async fn forbid_canaries(session: &Session) -> Result<()> {
+    let sql = "SELECT DISTINCT GRANTEE FROM information_schema.TABLE_PRIVILEGES \
+               WHERE TABLE_SCHEMA = 'pointsman' AND TABLE_NAME = 'canary'";
+    let rows = session.rows("see who may write canaries", sql).await?;
+    for account in rows.into_iter().filter_map(|row| row.into_iter().next().flatten()) {
+        // What is no more there needs no revoking.
+        drop(session.batch("canary writes", &format!("REVOKE INSERT ON pointsman.canary FROM {account}")).await);
     }
     Ok(())
 }

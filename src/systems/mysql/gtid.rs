@@ -60,6 +60,15 @@ impl GtidSet {
         Self(left)
     }
 
+    /// Only what one server has numbered, whatever its tags.
+    #[must_use]
+    pub fn of_server(&self, uuid: &str) -> Self {
+        let of = |server: &&String| server.split(':').next().is_some_and(|own| own.eq_ignore_ascii_case(uuid));
+        Self(
+            self.0.iter().filter(|(server, _)| of(server)).map(|(server, all)| (server.clone(), all.clone())).collect(),
+        )
+    }
+
     /// Number of transactions in it.
     #[must_use]
     pub fn count(&self) -> u64 {

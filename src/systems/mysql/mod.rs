@@ -14,6 +14,7 @@ pub mod gtid;
 pub mod mydumper;
 pub mod probe;
 pub mod programs;
+pub mod replica;
 pub mod retention;
 pub mod session;
 pub mod setup;

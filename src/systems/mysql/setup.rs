@@ -217,13 +217,6 @@ pub async fn owner(session: &Session) -> Result<Option<String>> {
     }
 }
 
-/// Whether our schema is there.
-pub async fn is_there(session: &Session) -> Result<bool> {
-    let sql =
-        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'pointsman' AND TABLE_NAME = 'canary'";
-    Ok(session.value("look for our schema", sql).await?.is_some_and(|count| count != "0"))
-}
-
 /// Makes `epoch` the only one that may change a server that the run has. Waits for what an older executor has under
 /// way. Does nothing before [`claim`].
 pub async fn raise_epoch(session: &Session, run: &str, epoch: u64) -> Result<()> {

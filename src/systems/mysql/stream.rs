@@ -1,5 +1,6 @@
 //! The streams of a pair: a channel of MySQL, a named connection of MariaDB, or the only connection that RDS's
-//! procedures know. Both are live from the beginning.
+//! procedures know. Both are live from the beginning. A replica has its stream already, without a name, and keeps it until
+//! it is promoted.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,17 @@ impl Protection {
     }
 }
 
+/// Whose a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Ours: made by statements, under a name of ours.
+    Us,
+    /// Ours: made by RDS's procedures, without a name.
+    UsByProcedure,
+    /// A replica's own, without a name: we look at it, and neither make nor drop it.
+    Replica,
+}
+
 /// A stream, as the server that follows has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -58,9 +70,9 @@ pub struct Stream {
     pub flavour: Flavour,
     /// How it knows where it is.
     pub follow: Follow,
-    /// The server that follows goes through RDS's procedures.
-    pub rds: bool,
-    /// Their names are those of version 8.4.
+    /// Whose it is.
+    pub owner: Owner,
+    /// Names of RDS's procedures are those of version 8.4.
     pub new_words: bool,
 }
 
@@ -68,13 +80,29 @@ impl Stream {
     /// The stream in a direction, on a follower.
     #[must_use]
     pub const fn new(heading: Heading, flavour: Flavour, follow: Follow, side: &MysqlSide) -> Self {
-        Self { heading, flavour, follow, rds: side.rds, new_words: side.new_words }
+        let owner = if side.rds { Owner::UsByProcedure } else { Owner::Us };
+        Self { heading, flavour, follow, owner, new_words: side.new_words }
     }
 
-    /// Name of the channel; the nameless one through RDS's procedures.
+    /// The same stream, where the server that follows is a replica.
+    #[must_use]
+    pub const fn of_replica(self) -> Self {
+        Self { owner: Owner::Replica, ..self }
+    }
+
+    /// Whether RDS's procedures make it.
+    #[must_use]
+    pub const fn by_procedure(&self) -> bool {
+        matches!(self.owner, Owner::UsByProcedure)
+    }
+
+    /// Name of the channel; only one that we make by statements has one.
     #[must_use]
     pub const fn channel(&self) -> &'static str {
-        if self.rds { "" } else { self.heading.stream() }
+        match self.owner {
+            Owner::Us => self.heading.stream(),
+            Owner::UsByProcedure | Owner::Replica => "",
+        }
     }
 
     /// What makes it; the password is that of `dialled`.
@@ -85,7 +113,7 @@ impl Stream {
             (literal(dialled.password.expose()), dialled.port, i32::from(*protection != Protection::Clear));
         let (file, offset) = (literal(start.file.as_deref().unwrap_or_default()), start.offset.unwrap_or(4));
         let channel = literal(self.channel());
-        match (self.rds, self.flavour, self.follow) {
+        match (self.by_procedure(), self.flavour, self.follow) {
             (true, Flavour::Mysql, Follow::Gtid) => {
                 let name = self.procedure(
                     "rds_set_external_source_with_auto_position",
@@ -125,7 +153,7 @@ impl Stream {
     /// What keeps it to some schemas, before it is started; RDS has that in a parameter group only.
     #[must_use]
     pub fn filter(&self, schemas: &[String], accounts_apart: bool) -> String {
-        if self.rds || (schemas.is_empty() && !accounts_apart) {
+        if self.owner != Owner::Us || (schemas.is_empty() && !accounts_apart) {
             return String::new();
         }
         let channel = self.channel();
@@ -169,7 +197,7 @@ impl Stream {
     #[must_use]
     pub fn forget(&self) -> String {
         let channel = self.channel();
-        match (self.rds, self.flavour) {
+        match (self.by_procedure(), self.flavour) {
             (true, _) => {
                 format!("CALL mysql.{};\n", self.procedure("rds_reset_external_source", "rds_reset_external_master"))
             }
@@ -180,7 +208,7 @@ impl Stream {
 
     fn verb(&self, verb: &str, call: &str) -> String {
         let channel = self.channel();
-        match (self.rds, self.flavour) {
+        match (self.by_procedure(), self.flavour) {
             (true, _) => format!("{call};\n"),
             (false, Flavour::Mysql) => format!("{verb} REPLICA FOR CHANNEL '{channel}';\n"),
             (false, Flavour::Mariadb) => format!("{verb} SLAVE '{channel}';\n"),
@@ -228,9 +256,9 @@ impl Stream {
         }
     }
 
-    /// Stops and forgets it; repeatable.
+    /// Stops and forgets it, if it is ours; repeatable.
     pub async fn drop(&self, session: &Session) -> Result<()> {
-        if self.state(session).await?.is_none() {
+        if self.owner == Owner::Replica || self.state(session).await?.is_none() {
             return Ok(());
         }
         session.batch("stop replication", &self.stop()).await?;
@@ -264,7 +292,7 @@ pub struct State {
 }
 
 impl State {
-    fn of(row: &Record) -> Self {
+    pub(super) fn of(row: &Record) -> Self {
         let error = |what: &str, number: &str, words: &str| {
             let (number, words) = (text(row, number, number), text(row, words, words));
             (!matches!(number.as_str(), "" | "0")).then(|| format!("{what}: {words} ({number}){}", remedy(&number)))
@@ -396,6 +424,9 @@ mod tests {
             made.contains("SOURCE_SSL = 1, SOURCE_SSL_CA = '/ca.pem', SOURCE_SSL_VERIFY_SERVER_CERT = 1,"),
             "{made}"
         );
+        let replica = stream(Flavour::Mysql, Follow::Gtid, true).of_replica();
+        assert_eq!(replica.forget(), "RESET REPLICA ALL FOR CHANNEL '';\n");
+        assert!(replica.filter(&["app".into()], true).is_empty(), "what a replica applies is not ours to say");
         assert_eq!(stream(Flavour::Mysql, Follow::Gtid, true).stop(), "CALL mysql.rds_stop_replication;\n");
         assert_eq!(stream(Flavour::Mariadb, Follow::Gtid, false).forget(), "RESET SLAVE 'pointsman_forward' ALL;\n");
     }

@@ -9,6 +9,7 @@ mod pairs;
 mod parallel;
 mod preflight;
 mod rds;
+mod replica;
 mod sandbox;
 mod sequences;
 mod support;

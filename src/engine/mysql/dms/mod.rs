@@ -1,7 +1,6 @@
 //! MySQL and MariaDB through DMS: a task of DMS carries the rows forward. The servers' own replication is the way back only,
 //! and begins exactly where the target opens.
 
-mod back;
 mod choose;
 mod lag;
 mod preflight;
@@ -73,8 +72,8 @@ impl Engine for ThroughDms {
         window::look_before(cx, way).await
     }
 
-    async fn arm(&self, cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
-        window::arm(cx, state, of).await
+    async fn arm(&self, cx: &Context, _state: &RunState, of: &Move) -> Outcome<()> {
+        window::arm(cx, of).await
     }
 
     async fn await_near(&self, cx: &Context, way: Heading, budget: Duration) -> Outcome<()> {

@@ -6,9 +6,9 @@
 use serde_json::json;
 
 use super::super::replicate::Replication;
-use super::super::{arm, common, retention};
+use super::super::{arm, back, common, retention};
 use super::schema::Copying;
-use super::{back, window};
+use super::window;
 use crate::clock;
 use crate::engine::Outcome;
 use crate::engine::dms::calls;
@@ -44,7 +44,7 @@ pub(super) async fn apply(cx: &Context, state: &RunState, of: &Move, step: &Repl
     if !followed {
         copying.before(cx, state, of).await?;
     }
-    back::try_out(cx).await?;
+    window::try_back(cx).await?;
     cx.note(of, json!({ "task": works.names.task }), Durability::Synced)?;
     let on = works.on().await?;
     if !followed {

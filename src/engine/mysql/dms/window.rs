@@ -9,9 +9,11 @@ use serde_json::json;
 
 use super::super::drain::{describe_shut, keep_shut};
 use super::super::freeze::Barrier;
-use super::super::{arm, common, promote as native, verify as compared};
+use super::super::replicate::Replication;
+use super::super::replicate::following::is_encrypted;
+use super::super::{arm, back, common, promote as native, verify as compared};
+use super::ThroughDms;
 use super::schema::{self, Copying};
-use super::{ThroughDms, back};
 use crate::clock;
 use crate::engine::dms::around::{PROOF, follows, step};
 use crate::engine::dms::works::Works;
@@ -51,7 +53,18 @@ pub(super) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
     carried(cx, &leave).await?;
     follows(cx).await?;
     carries(cx, "window", PROOF).await?;
-    back::try_out(cx).await
+    try_back(cx).await
+}
+
+/// Tries the way back with the account that it will have.
+pub(super) async fn try_back(cx: &Context) -> Outcome<()> {
+    if !back::is_tried(&cx.plan) {
+        return Ok(());
+    }
+    let target = cx.rig.mysql(&cx.pair()?.target).await?;
+    let encrypted = is_encrypted(cx, &target).await?;
+    let dialled = Replication(step(cx)?).dialled(cx, &target, encrypted).await?;
+    back::try_out(cx, &dialled, encrypted).await
 }
 
 /// What is there now is what the task was told to carry.
@@ -109,8 +122,8 @@ pub(super) fn describe_arm(plan: &Plan, way: Heading) -> Lines {
     lines
 }
 
-pub(super) async fn arm(cx: &Context, state: &RunState, of: &Move) -> Outcome<()> {
-    arm::arm(cx, state, of).await?;
+pub(super) async fn arm(cx: &Context, of: &Move) -> Outcome<()> {
+    arm::arm(cx, of).await?;
     if of.way == Heading::Forth {
         let triggers = Copying::new(cx, step(cx)?).await?.triggers(cx).await?;
         cx.note(of, json!({ "triggers": triggers }), Durability::Ordered)?;

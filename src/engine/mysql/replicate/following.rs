@@ -177,7 +177,7 @@ impl Replication<'_> {
 }
 
 /// What a server has not executed of a set.
-async fn lacks(session: &Session, set: &str) -> Result<GtidSet, StepError> {
+pub(in crate::engine::mysql) async fn lacks(session: &Session, set: &str) -> Result<GtidSet, StepError> {
     let done = session.value("read what it has executed", "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')").await?;
     let read = |text: &str| GtidSet::read(text).map_err(StepError::broken);
     Ok(read(set)?.without(&read(&done.unwrap_or_default())?))

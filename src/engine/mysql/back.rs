@@ -1,22 +1,22 @@
 //! The way back: the source follows the target from exactly the place where the target opened.
 //!
-//! It can't run before: what DMS writes on the target are transactions of the target's own, and would come back. So only
-//! whether it can be laid is tried beforehand. The place is read on the target when DMS is shut out and nobody writes
-//! there; it is kept there, before the target opens, and never changed again. The channel is laid from it behind the
-//! switch, when nobody waits any more: the target's binary log has everything until then.
+//! It does not run before: what DMS writes on the target are transactions of the target's own, and would come back; and a
+//! replica is written only when it is one no more. So only whether it can be laid is tried beforehand. The place is read on
+//! the target when nothing carries rows there any more and nobody writes; it is kept there, before the target opens, and
+//! never changed again. The channel is laid from it behind the switch, when nobody waits any more: the target's binary log
+//! has everything until then.
 
 use std::time::Duration;
 
-use super::super::arm;
-use super::super::common;
-use super::super::replicate::Replication;
-use super::super::replicate::following::is_encrypted;
+use super::replicate::Replication;
+use super::{arm, common};
 use crate::clock;
 use crate::engine::{Outcome, dms};
 use crate::executor::context::Context;
 use crate::journal::{Act, FailureKind, Move};
 use crate::plan::{Follow, Plan};
 use crate::steps::StepError;
+use crate::systems::mysql::dial::Target;
 use crate::systems::mysql::stream::{self, Position, Stream};
 use crate::systems::mysql::{Flavour, Session, literal, setup};
 use crate::systems::pair::Heading;
@@ -33,17 +33,18 @@ const NEVER: u32 = 2_147_483_647;
 /// It has connected by then.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What asks for the place where the target is. MariaDB's in all domains: DMS may have written in more than one.
+/// What asks for the place where the target is. MariaDB's in all domains: whatever carried rows may have written in more
+/// than one.
 pub(super) fn here(plan: &Plan) -> &'static str {
     let target = plan.pair.as_ref().map(|pair| pair.target.as_str()).unwrap_or_default();
     stream::show_position(common::flavour(plan), common::follow(plan), common::side(plan, target).new_words)
 }
 
 /// Reads its answer.
-fn place(row: &[Option<String>], flavour: Flavour) -> Option<Position> {
+fn place(row: &[Option<String>], flavour: Flavour, follow: Follow) -> Option<Position> {
     match flavour {
         Flavour::Mariadb => Some(Position { gtid: row.first()?.clone(), ..Position::default() }),
-        Flavour::Mysql => stream::read_position(row, flavour, Follow::Position, 0),
+        Flavour::Mysql => stream::read_position(row, flavour, follow, 0),
     }
 }
 
@@ -58,7 +59,7 @@ pub(super) fn keep(position: &Position) -> String {
 /// Keeps where the target is now. Nobody but us writes there.
 pub(super) async fn remember(cx: &Context, target: &Session) -> Outcome<()> {
     let row = target.rows("read its position", here(&cx.plan)).await?.into_iter().next().unwrap_or_default();
-    let position = place(&row, target.flavour())
+    let position = place(&row, target.flavour(), common::follow(&cx.plan))
         .ok_or_else(|| StepError::broken(format!("{} does not say its position", target.system())))?;
     setup::send_held(target, "keep where it opens", (&cx.run, cx.epoch), &keep(&position)).await?;
     Ok(())
@@ -90,23 +91,23 @@ pub(super) async fn lay(cx: &Context) -> Outcome<()> {
     arm::prove(cx, Heading::Back).await.map(drop)
 }
 
+/// Whether the way back is tried beforehand. RDS's procedures start receiver and applier at once: there it is not.
+pub(super) fn is_tried(plan: &Plan) -> bool {
+    plan.keeps_way_back() && !common::stream(plan, Heading::Back).by_procedure()
+}
+
 /// Whether the source's server can dial the target's, with the account of the way back, now: a channel receives from where
-/// the target is, applies nothing, and is forgotten. RDS's procedures start both at once: there it is not tried.
-pub(super) async fn try_out(cx: &Context) -> Outcome<()> {
+/// the target is, applies nothing, and is forgotten.
+pub(super) async fn try_out(cx: &Context, dialled: &Target, encrypted: bool) -> Outcome<()> {
     let pair = cx.pair()?;
     let (source, target) = tokio::try_join!(cx.rig.mysql(&pair.source), cx.rig.mysql(&pair.target))?;
     let stream = common::stream(&cx.plan, Heading::Back);
-    if stream.rds || !cx.plan.keeps_way_back() {
-        return Ok(());
-    }
     forget_trial(&source, &stream).await?;
     cx.still_mine()?;
-    let encrypted = is_encrypted(cx, &target).await?;
-    let dialled = Replication(dms::around::step(cx)?).dialled(cx, &target, encrypted).await?;
     let show = stream::show_position(Flavour::Mysql, Follow::Position, common::side(&cx.plan, &pair.target).new_words);
     let row = target.rows("read its position", show).await?.into_iter().next().unwrap_or_default();
     let start = stream::read_position(&row, Flavour::Mysql, Follow::Position, 0).unwrap_or_default();
-    let create = stream.create(&dialled, &common::protection(&cx.plan, target.system(), encrypted), &start);
+    let create = stream.create(dialled, &common::protection(&cx.plan, target.system(), encrypted), &start);
     let made = source.batch("try the way back", &trial(&format!("{create}{}", receive(&stream)), &start)).await;
     let done = match made {
         Ok(_) => receives(cx, &source, &stream).await,
@@ -186,7 +187,7 @@ pub(super) async fn clear(cx: &Context) -> Outcome<()> {
     let pair = cx.pair()?;
     let source = cx.rig.mysql(&pair.source).await?;
     let stream = common::stream(&cx.plan, Heading::Back);
-    if stream.rds { Ok(()) } else { forget_trial(&source, &stream).await }
+    if stream.by_procedure() { Ok(()) } else { forget_trial(&source, &stream).await }
 }
 
 #[cfg(test)]

@@ -1,0 +1,28 @@
+//! The choices between two servers, of which one is a replica of the other.
+
+use super::super::choose as between;
+use crate::plan::{Choices, Plan};
+use crate::runbook::model::{CopyMeans, Replicate};
+use crate::systems::Result;
+use crate::systems::mysql::{Access, catalog, replica};
+use crate::systems::world::World;
+
+pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices> {
+    // Nothing is copied: no means is looked for.
+    let mut choices = between::choose(plan, &Replicate { copy: CopyMeans::Dump, ..replicate.clone() }).await?;
+    let world = World::new(plan.systems.clone());
+    let open = async |name: &str| world.mysql(name)?.connect(Access::ReadOnly).await;
+    let (source, target) = tokio::try_join!(open(&replicate.from), open(&replicate.to))?;
+    let (here, all) = tokio::try_join!(catalog::identity(&source), replica::read(&target))?;
+    let found = replica::only(&all, &here).map_err(|why| {
+        let reason = format!("it is no replica of {}: {why}", replicate.from);
+        between::refused(&target, reason, "leave `through: read-replica` out: the run makes it follow then")
+    })?;
+    if let Some(chosen) = &mut choices.mysql {
+        chosen.copy_why = String::new();
+        // A replica carries every schema, and so does the way back.
+        chosen.filtered = false;
+        chosen.replica_user = Some(found.user.clone()).filter(|user| !user.is_empty());
+    }
+    Ok(choices)
+}

@@ -1,0 +1,86 @@
+//! A replica of MySQL or MariaDB, as a promotion knows it: it follows by a stream without a name, stops to follow, and
+//! forgets whom it followed.
+
+use async_trait::async_trait;
+
+use super::super::common;
+use crate::engine::Outcome;
+use crate::engine::promotion::Promotable;
+use crate::executor::context::Context;
+use crate::journal::FailureKind;
+use crate::plan::Plan;
+use crate::preflight::Finding;
+use crate::preflight::blue_green::Facts;
+use crate::steps::StepError;
+use crate::systems::Result;
+use crate::systems::mysql::{Flavour, catalog, replica};
+use crate::systems::pair::Heading;
+use crate::systems::world::World;
+
+/// Seconds of the clock at the start, in tens: the server counts whole seconds since.
+const STARTED: &str = "SHOW GLOBAL STATUS LIKE 'Uptime'";
+const CLOCK: &str = "SELECT UNIX_TIMESTAMP(), @@GLOBAL.read_only";
+
+/// A replica that follows by the binary log.
+pub(super) struct Follower;
+
+#[async_trait]
+impl Promotable for Follower {
+    fn statement(&self, plan: &Plan) -> String {
+        let stream = common::stream(plan, Heading::Forth);
+        format!("{}{}", stream.stop(), stream.forget())
+    }
+
+    async fn may(&self, cx: &Context) -> Outcome<()> {
+        let target = cx.rig.mysql(&cx.pair()?.target).await?;
+        if catalog::identity(&target).await?.is_administrator() {
+            return Ok(());
+        }
+        let message = format!("our account may not promote {}", target.system());
+        let hint = match target.flavour() {
+            Flavour::Mysql => {
+                "on the source: GRANT REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN ON *.* to it; a \
+                 replica of RDS is promoted by RDS: name its `rds` system"
+            }
+            Flavour::Mariadb => {
+                "on the source: GRANT REPLICATION SLAVE ADMIN, READ_ONLY ADMIN ON *.* to it; a replica of RDS is promoted by \
+                 RDS: name its `rds` system"
+            }
+        };
+        Err(StepError::told(FailureKind::Refused, message, Some(hint)))
+    }
+
+    async fn promote(&self, cx: &Context, target: &str) -> Result<()> {
+        cx.rig.mysql(target).await?.batch("promote it", &self.statement(&cx.plan)).await.map(drop)
+    }
+
+    async fn follows(&self, cx: &Context, side: &str) -> Result<bool> {
+        Ok(replica::read(&*cx.rig.mysql(side).await?).await?.iter().any(|found| found.name.is_empty()))
+    }
+
+    fn still(&self) -> &'static str {
+        "follows still"
+    }
+
+    async fn mark(&self, cx: &Context, side: &str) -> Result<String> {
+        Ok(catalog::identity(&*cx.rig.mysql(side).await?).await?.server())
+    }
+
+    async fn started(&self, cx: &Context, side: &str) -> Result<(String, bool)> {
+        cx.rig.part_from(&[side]).await;
+        let session = cx.rig.mysql(side).await?;
+        let number = |value: Option<String>| value.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+        let uptime = session.rows("see since when it runs", STARTED).await?.into_iter().next().unwrap_or_default();
+        let now = session.rows("see whether it takes writes", CLOCK).await?.into_iter().next().unwrap_or_default();
+        let since = number(now.first().cloned().flatten()).saturating_sub(number(uptime.get(1).cloned().flatten()));
+        Ok(((since / 10).to_string(), now.get(1).cloned().flatten().as_deref() == Some("0")))
+    }
+
+    async fn guardrails(&self, _cx: &Context) -> Outcome<()> {
+        Ok(())
+    }
+
+    async fn findings(&self, _world: &World, _facts: &Facts) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+}
