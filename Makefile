@@ -31,6 +31,9 @@ rehearse-mariadb: ## the same from MariaDB to MariaDB
 rehearse-replica: ## the promotion of a physical replica of PostgreSQL
 	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-replica.yaml
 
+rehearse-replica-mysql: ## the same of MySQL
+	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-replica-mysql.yaml ARGS="$(gently)"
+
 rehearse-aws: ## PostgreSQL behind a load balancer of AWS, with a secret and a DNS record, on emulators
 	@$(MAKE) --no-print-directory rehearse RUNBOOK=runbooks/rehearsal-aws.yaml
 

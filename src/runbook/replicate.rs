@@ -96,7 +96,7 @@ pub enum Means {
     /// The servers' own logical replication.
     #[default]
     Native,
-    /// PostgreSQL: the target is a physical replica of the source already, and the window promotes it.
+    /// The target is a replica of the source already, of PostgreSQL a physical one, and the window promotes it.
     ReadReplica,
     /// RDS for PostgreSQL: the target is the green instance of a Blue/Green deployment, and the window switches it over.
     BlueGreen,
@@ -111,7 +111,7 @@ impl Means {
         matches!(self, Self::Native)
     }
 
-    /// Whether the target is a physical replica of the source.
+    /// Whether the target replicates by itself, of PostgreSQL physically, and is promoted.
     #[must_use]
     pub const fn is_physical(&self) -> bool {
         matches!(self, Self::ReadReplica | Self::BlueGreen)

@@ -198,7 +198,12 @@ impl<K: Kind> Server<K> {
     /// # Errors
     /// As [`Self::start`].
     pub async fn make_again(&self) -> Result<(), SandboxError> {
-        self.stop().await;
+        if K::QUITS {
+            self.stop().await;
+        } else if let Some(process) = self.process().take() {
+            // Nothing of it is needed any more.
+            process.kill();
+        }
         fs::remove_dir_all(&self.data).map_err(SandboxError::io("remove a data folder"))?;
         K::init(&self.start, &self.data, self.port).await?;
         self.launch().await?;

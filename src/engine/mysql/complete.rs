@@ -48,9 +48,22 @@ pub(super) async fn opened(cx: &Context, side: &str) -> Outcome<()> {
         let sql = common::fencing(&cx.plan, side, &open, &[]).writable() + &forget;
         setup::send_held(&session, "keep it open over a restart", held, &sql).await?;
     }
-    let resting = resting(cx, &session).await?.iter().fold(String::new(), |sql, event| sql + &enable(event));
+    let resting = of_plan(cx, &session, RESTING).await?.iter().fold(String::new(), |sql, event| sql + &enable(event));
     if !resting.is_empty() {
         setup::send_held(&session, "let the events run", held, &resting).await?;
+    }
+    Ok(())
+}
+
+/// A copy of files has its events switched on, though it follows. What switches them on once more goes through the way back,
+/// and switches them off where they run as well.
+pub(super) async fn events_rest_elsewhere(cx: &Context, way: Heading) -> Outcome<()> {
+    let pair = cx.pair()?;
+    let (arrive, leave) = (cx.rig.mysql(pair.arriving(way)).await?, cx.rig.mysql(pair.leaving(way)).await?);
+    let (here, there) = tokio::try_join!(of_plan(cx, &arrive, ENABLED), of_plan(cx, &leave, ENABLED))?;
+    let sql = here.iter().filter(|event| there.contains(event)).fold(String::new(), |sql, event| sql + &enable(event));
+    if !sql.is_empty() {
+        setup::send_held(&arrive, "let the events rest on the other side", (&cx.run, cx.epoch), &sql).await?;
     }
     Ok(())
 }
@@ -67,17 +80,20 @@ fn forget(plan: &Plan, side: &str) -> String {
 /// Schema, name and definer.
 type Event = (String, String, String);
 
-/// Those of the plan that rest because the server followed: not those that somebody has disabled or dropped.
-async fn resting(cx: &Context, session: &Session) -> systems::Result<Vec<Event>> {
+/// Because the server followed: not those that somebody has disabled or dropped.
+const RESTING: &str = "'SLAVESIDE_DISABLED', 'REPLICA_SIDE_DISABLED'";
+const ENABLED: &str = "'ENABLED'";
+
+/// Those of the plan that stand so on a server.
+async fn of_plan(cx: &Context, session: &Session, status: &str) -> systems::Result<Vec<Event>> {
     let planned: Vec<&Event> = cx.plan.choices.mysql.iter().flat_map(|chosen| &chosen.events).collect();
     if planned.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS \
-               WHERE STATUS IN ('SLAVESIDE_DISABLED', 'REPLICA_SIDE_DISABLED')";
-    let there = catalog::pairs(session, "look for events that rest", sql).await?;
-    let rests = |event: &&&Event| there.iter().any(|(schema, name)| (schema, name) == (&event.0, &event.1));
-    Ok(planned.iter().filter(rests).map(|event| (*event).clone()).collect())
+    let sql = format!("SELECT EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE STATUS IN ({status})");
+    let there = catalog::pairs(session, "look at the events", &sql).await?;
+    let is_there = |event: &&&Event| there.iter().any(|(schema, name)| (schema, name) == (&event.0, &event.1));
+    Ok(planned.iter().filter(is_there).map(|event| (*event).clone()).collect())
 }
 
 /// Events run on the side that is written: what switches them on here goes through the stream and switches them off

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Mysql;
+use super::{Mysql, complete};
 use crate::engine::promotion::Promotion;
 use crate::engine::{Engine, Lag, Lines, Oldest, Outcome};
 use crate::executor::context::Context;
@@ -156,7 +156,10 @@ impl Engine for Replica {
     async fn complete(&self, cx: &Context, way: Heading) -> Outcome<()> {
         Mysql(self.0).complete(cx, way).await?;
         match way {
-            Heading::Forth => window::stays_open(cx).await,
+            Heading::Forth => {
+                complete::events_rest_elsewhere(cx, way).await?;
+                window::stays_open(cx).await
+            }
             Heading::Back => Ok(()),
         }
     }

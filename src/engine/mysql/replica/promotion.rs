@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::super::common;
 use crate::engine::Outcome;
-use crate::engine::promotion::Promotable;
+use crate::engine::promotion::{Promotable, Promotion};
 use crate::executor::context::Context;
 use crate::journal::FailureKind;
 use crate::plan::Plan;
@@ -54,8 +54,16 @@ impl Promotable for Follower {
         cx.rig.mysql(target).await?.batch("promote it", &self.statement(&cx.plan)).await.map(drop)
     }
 
+    /// A server of one's own is a replica as long as it remembers whom it followed; of RDS's, only what it does counts.
     async fn follows(&self, cx: &Context, side: &str) -> Result<bool> {
-        Ok(replica::read(&*cx.rig.mysql(side).await?).await?.iter().any(|found| found.name.is_empty()))
+        let session = cx.rig.mysql(side).await?;
+        let all = replica::read(&session).await?;
+        let mut own = all.iter().filter(|found| found.name.is_empty());
+        if Promotion::of(&cx.plan).by_server() {
+            return Ok(own.next().is_some());
+        }
+        let read_only = session.value("see whether it takes writes", "SELECT @@GLOBAL.read_only").await?;
+        Ok(read_only.as_deref() != Some("0") || own.any(|found| found.trouble.is_none()))
     }
 
     fn still(&self) -> &'static str {
