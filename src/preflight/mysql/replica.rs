@@ -50,8 +50,11 @@ pub fn judge(input: &PreflightInput, facts: &Facts, by_server: bool) -> Vec<Find
             || (found.system == *source && NOT_OF_SOURCE.contains(&id)))
     });
     for found in findings.iter_mut().filter(|found| found.system == *target && !found.mend.is_empty()) {
-        if ["accounts-missing", "account-passwords"].contains(&found.id.as_str()) {
-            found.mend.insert(0, QUIETLY.to_owned());
+        match found.id.as_str() {
+            "accounts-missing" | "account-passwords" => found.mend.insert(0, QUIETLY.to_owned()),
+            // It would forget what it has of the source, too.
+            "errant-gtids" => found.mend = ERRANT.map(str::to_owned).to_vec(),
+            _ => {}
         }
     }
     findings.extend([of_source(asked, facts), runs(input, facts), delay(input, facts), shut(&input.target)]);
@@ -63,6 +66,10 @@ pub fn judge(input: &PreflightInput, facts: &Facts, by_server: bool) -> Vec<Find
     accept(findings, &input.accept)
 }
 
+const ERRANT: [&str; 2] = [
+    "-- see what was written there (mysqlbinlog --include-gtids), and make the replica anew;",
+    "-- or, where nobody needs it, on the source for each: SET gtid_next = '…'; BEGIN; COMMIT; SET gtid_next = 'AUTOMATIC';",
+];
 const QUIETLY: &str = "SET SESSION sql_log_bin = 0; -- first, on the replica: it must have no transaction of its own";
 
 /// The user that the target follows by.
@@ -398,7 +405,11 @@ mod tests {
             judged("errant-gtids", "target", move |input, _| input.target.activity.errant = Some(errant)).level
         };
         assert_eq!(with(format!("{uuid}:7-9")), Level::Pass);
-        assert_eq!(with(format!("{uuid}:7-9,4e11fa47-71ca-11e1-9e33-c80aa9429562:1")), Level::Fail);
+        let other = "4e11fa47-71ca-11e1-9e33-c80aa9429562:1";
+        assert_eq!(with(format!("{uuid}:7-9,{other}")), Level::Fail);
+        let mended =
+            judged("errant-gtids", "target", |input, _| input.target.activity.errant = Some(other.into())).mend;
+        assert!(!mended.concat().contains("RESET"), "a replica that is reset takes everything again: {mended:?}");
         let reader = |readers: &'static [&'static str]| {
             judged("other-readers", "source", move |input, _| {
                 input.source.activity.readers = readers.iter().map(|&name| name.to_owned()).collect();

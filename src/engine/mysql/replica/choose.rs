@@ -16,7 +16,9 @@ pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices
     let (here, all) = tokio::try_join!(catalog::identity(&source), replica::read(&target))?;
     let found = replica::only(&all, &here).map_err(|why| {
         let reason = format!("it is no replica of {}: {why}", replicate.from);
-        between::refused(&target, reason, "leave `through: read-replica` out: the run makes it follow then")
+        let hint =
+            "make a replica of it first; or leave `through: read-replica` out: the run fills an empty server then";
+        between::refused(&target, reason, hint)
     })?;
     if let Some(chosen) = &mut choices.mysql {
         chosen.copy_why = String::new();
