@@ -20,8 +20,9 @@ pub(super) fn describe(plan: &Plan) -> Lines {
     for side in [&pair.source, &pair.target] {
         let sealed = is_sealed(plan, side) && *side == pair.source;
         let (open, shut) = if sealed { (UNSEAL, SEAL) } else { ("", "") };
-        let user = accounts::REPLICATION_USER;
-        lines.push((side.clone(), format!("{open}DROP USER IF EXISTS '{user}'@'%';\n{};\n{shut}", setup::TEARDOWN)));
+        let dropped = accounts::drop_replication_users();
+        let dropped = setup::quietly(common::choices(plan, side).superuser, &dropped);
+        lines.push((side.clone(), format!("{open}{dropped}{};\n{shut}", setup::TEARDOWN)));
     }
     lines.extend(retention::restored(plan));
     lines.push((
@@ -42,7 +43,7 @@ pub(super) async fn finalize(cx: &Context, state: &RunState) -> Outcome<()> {
         if sealed {
             session.batch("let our own writes in", UNSEAL).await?;
         }
-        let cleared = clear(session).await;
+        let cleared = clear(session, common::choices(&cx.plan, session.system()).superuser).await;
         if sealed {
             session.batch("fence it again", SEAL).await?;
         }
@@ -77,10 +78,11 @@ fn is_sealed(plan: &Plan, side: &str) -> bool {
     common::flavour(plan) == Flavour::Mysql && common::choices(plan, side).fence == Fence::ReadOnly
 }
 
-/// Everything of ours on a server that takes writes of ours; repeatable.
-pub(super) async fn clear(session: &Session) -> Outcome<()> {
+/// Everything of ours on a server that takes writes of ours; repeatable. `quiet`: accounts are dropped there only.
+pub(super) async fn clear(session: &Session, quiet: bool) -> Outcome<()> {
     accounts::forbid_canaries(session).await?;
-    accounts::drop_replication_user(session).await?;
+    let dropped = accounts::drop_replication_users();
+    setup::send_quietly(session, "drop the accounts of replication", quiet, &dropped).await?;
     session.batch("drop our schema", setup::TEARDOWN).await?;
     Ok(())
 }

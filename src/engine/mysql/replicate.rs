@@ -318,8 +318,8 @@ impl Replication<'_> {
         if remembered::<Open>(state, "window", &format!("open_{}", self.0.from)).is_some() {
             complete::opened(cx, &self.0.from).await?;
         }
-        finalize::clear(&source).await?;
-        finalize::clear(&target).await?;
+        finalize::clear(&source, common::choices(&cx.plan, &self.0.from).superuser).await?;
+        finalize::clear(&target, quiet).await?;
         retention::restore(state, &target).await?;
         if open.as_ref().is_some_and(|open| open.read_only) {
             target.batch("leave it read-only, as it was", "SET GLOBAL read_only = ON").await?;

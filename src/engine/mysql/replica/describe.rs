@@ -10,7 +10,7 @@ use crate::engine::promotion::{PATIENCE, Promotion};
 use crate::plan::Plan;
 use crate::runbook::model::{Promote, Replicate, Step};
 use crate::steps::Description;
-use crate::systems::mysql::accounts::REPLICATION_USER;
+use crate::systems::mysql::accounts::{drop_replication_users, replication_user};
 use crate::systems::mysql::stream::{self, Position};
 use crate::systems::mysql::{literal, setup};
 use crate::systems::pair::Heading;
@@ -30,7 +30,7 @@ pub(super) fn replicate(plan: &Plan, step: &Replicate) -> Description {
     apply.extend(token(plan, Heading::Forth));
     apply.extend(trial(plan));
     let mut undo = vec![
-        said(&format!("DROP USER IF EXISTS {}@'%'", literal(REPLICATION_USER))),
+        said(&drop_replication_users()),
         said(setup::TEARDOWN),
         (target.clone(), "-- a replica that was promoted is not made a replica again, and stays shut".to_owned()),
     ];
@@ -61,7 +61,7 @@ fn trial(plan: &Plan) -> Lines {
     if common::spec(plan, &pair.target).is_some_and(|spec| spec.replication_url.is_none()) {
         let made = format!(
             "-- CREATE USER {}@'%', with REPLICATION SLAVE: it comes to the replica",
-            literal(REPLICATION_USER)
+            literal(replication_user(Heading::Back))
         );
         lines.push((pair.source.clone(), made));
     }

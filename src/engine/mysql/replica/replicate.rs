@@ -148,9 +148,10 @@ pub(super) async fn try_back(cx: &Context) -> Outcome<()> {
         common::spec(&cx.plan, &pair.target).ok_or_else(|| StepError::broken("the replica is not in the plan"))?;
     let mut dialled = dial::by_other_server(&pair.target, spec)?;
     if spec.replication_url.is_none() {
-        let password = accounts::make_replication_user(&source, &new_token(), encrypted).await?;
+        let user = accounts::replication_user(Heading::Back);
+        let password = accounts::make_replication_user(&source, user, &new_token(), encrypted, false).await?;
         catch_up(cx, PROOF).await?;
-        dialled = accounts::dialled_as_ours(&dialled, password);
+        dialled = accounts::dialled_as_ours(&dialled, user, password);
     }
     back::try_out(cx, &dialled, encrypted).await
 }

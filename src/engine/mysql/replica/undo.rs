@@ -31,7 +31,8 @@ pub(super) async fn undo(cx: &Context, state: &RunState, step: &Replicate) -> Ou
     if !follows {
         clear_promoted(&target).await?;
     }
-    finalize::clear(&source).await?;
+    // What goes there goes on its replica, too.
+    finalize::clear(&source, false).await?;
     retention::restore(state, &target).await?;
     let left = if follows { applied(cx, step).await } else { promoted(step) };
     Ok(json!({ "summary": left }))
@@ -65,7 +66,7 @@ async fn clear_promoted(target: &Session) -> Outcome<()> {
     if shut {
         target.batch("let our own writes in", "SET GLOBAL super_read_only = OFF").await?;
     }
-    let cleared = finalize::clear(target).await;
+    let cleared = finalize::clear(target, false).await;
     if shut {
         target.batch("shut it again", "SET GLOBAL super_read_only = ON").await?;
     }
