@@ -122,17 +122,13 @@ fn part(plan: &Plan, name: &str, source_bytes: Option<i64>) -> Part {
         side,
         database: named.map(|(database, system)| (database.clone(), system.kind())),
         tls,
-        physical: plan.steps.iter().any(|step| is_physical(&step.step)),
+        physical: plan.pair.as_ref().is_some_and(|pair| pair.through.is_physical() && pair.replicated.is_physically()),
         way_back: plan.keeps_way_back(),
         source_bytes,
         now: clock::now(),
         minutes: i64::try_from(at_least(plan).as_secs() / 60).unwrap_or(i64::MAX),
         hours: hours(plan),
     }
-}
-
-fn is_physical(step: &Step) -> bool {
-    matches!(step, Step::Replicate(replicate) if replicate.through.is_physical())
 }
 
 /// The time windows that steps up to the window wait for.

@@ -33,7 +33,7 @@ async fn each_entry_around_the_switchover_and_every_fifth_of_the_others() {
     }
 }
 
-async fn kill_at(account: &Account, seq: u64) {
+pub async fn kill_at(account: &Account, seq: u64) {
     if account.overlay.deployment_status(DEPLOYMENT) != "AVAILABLE" {
         account.again().await;
     }
