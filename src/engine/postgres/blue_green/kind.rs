@@ -57,6 +57,11 @@ impl Promotable for Logical {
         Ok((at, !standby::in_recovery(&session).await?))
     }
 
+    fn way_out(&self) -> &'static str {
+        ". If it can't be mended (RDS has found DDL): delete the deployment without its green instance (`aws rds \
+         delete-blue-green-deployment`), and when that is one of its own `pointsman retry` goes on with it, under its own name"
+    }
+
     async fn guardrails(&self, cx: &Context) -> Outcome<()> {
         let pair = cx.pair()?;
         let (blue, green) = tokio::try_join!(cx.rig.postgres(&pair.source), cx.rig.postgres(&pair.target))?;

@@ -29,13 +29,14 @@ async fn value(client: &Client, sql: &str) -> bool {
 /// The green one has everything of the blue one, and follows it.
 pub async fn follow(sandbox: &Sandbox) {
     let (blue, green) = (&sandbox.source, &sandbox.target);
-    forget(blue).await;
     let url = green.url(Role::Superuser, "postgres");
     let admin = pointsman::sandbox::connect(&url).await.unwrap();
     if let Ok(before) = green.connect(Role::Superuser).await {
-        drop(before.batch_execute(&format!("DROP SUBSCRIPTION IF EXISTS {NAME}")).await);
+        before.batch_execute("SET default_transaction_read_only = off").await.unwrap();
+        before.batch_execute(&format!("DROP SUBSCRIPTION IF EXISTS {NAME}")).await.unwrap();
     }
     for sql in [
+        "SET default_transaction_read_only = off",
         "DROP DATABASE IF EXISTS shop WITH (FORCE)",
         "CREATE DATABASE shop OWNER mover",
         "ALTER SYSTEM SET default_transaction_read_only = on",
@@ -43,6 +44,7 @@ pub async fn follow(sandbox: &Sandbox) {
     ] {
         admin.batch_execute(sql).await.unwrap();
     }
+    forget(blue).await;
     copy_schema(blue, green);
     watch(blue).await;
     let client = open(green).await;

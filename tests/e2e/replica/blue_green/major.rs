@@ -6,7 +6,13 @@
 use pointsman::{
     executor::state::Side as Writer,
     journal::Event,
+    runbook::model::Postgres,
     sandbox::{Role, history::Side},
+    systems::postgres::{
+        Access, Database,
+        hold::{self, Hold},
+        setup,
+    },
 };
 
 use super::{
@@ -20,29 +26,6 @@ use crate::{
     cutover::support::ended,
     replica::support::begins,
 };
-
-#[tokio::test(flavor = "multi_thread")]
-async fn there_and_back_whatever_answer_is_lost() {
-    let account = Account::to_another_major(15, Role::Superuser).await;
-    let scene = &account.stage.scene;
-    account.overlay.each_state_lasts(4);
-    account.proxy.plant(at("rds", "SwitchoverBlueGreenDeployment").only(1), Fault::Throttled);
-    account.proxy.plant(at("rds", "SwitchoverBlueGreenDeployment").only(2), Fault::ClosedAfter);
-    account.proxy.plant(at("rds", "RebootDBInstance").only(1), Fault::ClosedAfter);
-    let load = scene.load(RATE);
-    load.flows().await;
-    scene.run(0).await;
-    assert_eq!((account.asked(), scene.state().writer), (2, Writer::Target), "one was throttled\n{}", scene.story());
-    assert_eq!(account.overlay.deployment_status(DEPLOYMENT), "SWITCHOVER_COMPLETED");
-    assert_eq!(account.proxy.count("rds", "RebootDBInstance"), 1, "{}", scene.story());
-    load.flows().await;
-    scene.must(5, &["rollback", "--output", "json"]).await;
-    load.flows().await;
-    account.stage.assert_undone("after a rollback").await;
-    let mut seen = load.stop().await;
-    scene.clean(&mut seen, Side::Source, 2).await;
-    println!("there and back: longest wait {:?}", seen.longest_wait());
-}
 
 /// As on RDS: nobody is superuser. The deployment is made by a run; then RDS refuses, is asked again, and it is for good.
 #[tokio::test(flavor = "multi_thread")]
@@ -95,6 +78,7 @@ async fn what_rds_will_never_switch_over_goes_on_without_it() {
     let told = scene.must(3, &["check", scene.runbook.to_str().unwrap()]).await;
     assert!(told.says("public.late") && told.says("target-content"), "{told:?}");
     blue.batch_execute("DROP TABLE public.late").await.unwrap();
+    a_setting_holds_a_run(&scene.sandbox.source.url(Role::Superuser, "shop")).await;
     let load = scene.load(RATE);
     load.flows().await;
     scene.run(6).await;
@@ -116,22 +100,75 @@ async fn what_rds_will_never_switch_over_goes_on_without_it() {
     scene.clean(&mut seen, Side::Source, 2).await;
 }
 
-/// SIGKILL at each entry from the drain to the end of the window: the window is left or finished by the guard, nothing is lost
-/// or doubled, RDS is asked for one switchover, and the way back works whatever was in doubt.
+/// Only the executor with the highest epoch of the one run that has the database may change it.
+async fn a_setting_holds_a_run(url: &str) {
+    let spec = Postgres { url: url.to_owned(), ..Postgres::default() };
+    let database = Database { name: "blue".into(), spec };
+    let session = database.connect(Access::ReadWrite).await.unwrap();
+    let held = async |run: &str, epoch: u64| session.batch("hold it", &Hold::Setting.held(run, epoch)).await.is_ok();
+    let owner = async || hold::owner(&session).await.unwrap();
+    assert!(!held("one", 1).await && owner().await.is_none());
+    setup::raise_epoch(&session, "one", 1).await.unwrap();
+    assert_eq!(owner().await, None, "nobody has claimed it");
+    hold::claim(&session, "one", 1).await.unwrap();
+    assert!(hold::claim(&session, "two", 1).await.unwrap_err().is_code(setup::CLAIMED));
+    assert!(held("one", 1).await && !held("one", 2).await && !held("two", 1).await);
+    setup::raise_epoch(&session, "one", 3).await.unwrap();
+    setup::raise_epoch(&session, "two", 9).await.unwrap();
+    setup::raise_epoch(&session, "one", 2).await.unwrap();
+    hold::claim(&session, "one", 2).await.unwrap();
+    assert!(held("one", 3).await && !held("one", 2).await && !held("one", 1).await);
+    hold::release(&session, "two").await.unwrap();
+    assert_eq!(owner().await.as_deref(), Some("one"));
+    hold::release(&session, "one").await.unwrap();
+    assert!(owner().await.is_none() && !held("one", 3).await);
+}
+
+/// There and back, whatever answer is lost. Then SIGKILL at each entry from the drain to the end of the window: the window is
+/// left or finished by the guard, nothing is lost or doubled, RDS is asked for one switchover, and the way back works whatever
+/// was in doubt.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_each_entry_around_the_switchover() {
+async fn there_and_back_whatever_answer_is_lost_and_killed_at_each_entry_around_the_switchover() {
     let account = Account::to_another_major(15, Role::Superuser).await;
+    there_and_back(&account).await;
     let scene = &account.stage.scene;
+    // What is not around the switchover is killed elsewhere.
+    account.write(
+        &steps().into_iter().filter(|step| AROUND.iter().any(|kind| step.starts_with(kind))).collect::<Vec<_>>(),
+    );
     account.overlay.each_state_lasts(1);
-    let load = scene.load(RATE);
-    load.flows().await;
+    account.again().await;
     scene.run(0).await;
     let at = |wanted: fn(&Event) -> bool| scene.entries().iter().find(|entry| wanted(&entry.event)).unwrap().seq;
     let first = at(|event| begins(event, "drain"));
+    let committed = at(|event| matches!(event, Event::Committed { .. }));
     let last = at(|event| matches!(event, Event::Passed { .. }));
     scene.must(5, &["rollback", "--output", "json"]).await;
-    load.stop().await;
     for seq in first..=last {
-        kill_at(&account, seq).await;
+        kill_at(&account, seq, seq > committed && seq % 2 == 1).await;
     }
+}
+
+/// The steps of a run that is killed.
+const AROUND: [&str; 3] = ["replicate", "wait", "window"];
+
+async fn there_and_back(account: &Account) {
+    let scene = &account.stage.scene;
+    account.overlay.each_state_lasts(4);
+    account.proxy.plant(at("rds", "SwitchoverBlueGreenDeployment").only(1), Fault::Throttled);
+    account.proxy.plant(at("rds", "SwitchoverBlueGreenDeployment").only(2), Fault::ClosedAfter);
+    account.proxy.plant(at("rds", "RebootDBInstance").only(1), Fault::ClosedAfter);
+    let load = scene.load(RATE);
+    load.flows().await;
+    scene.run(0).await;
+    assert_eq!((account.asked(), scene.state().writer), (2, Writer::Target), "one was throttled\n{}", scene.story());
+    assert_eq!(account.overlay.deployment_status(DEPLOYMENT), "SWITCHOVER_COMPLETED");
+    assert_eq!(account.proxy.count("rds", "RebootDBInstance"), 1, "{}", scene.story());
+    load.flows().await;
+    scene.must(5, &["rollback", "--output", "json"]).await;
+    load.flows().await;
+    account.stage.assert_undone("after a rollback").await;
+    let mut seen = load.stop().await;
+    scene.clean(&mut seen, Side::Source, 2).await;
+    println!("there and back: longest wait {:?}", seen.longest_wait());
 }
