@@ -75,7 +75,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    fn new(verdict: Verdict, value: impl Into<String>, threshold: &str) -> Self {
+    pub(crate) fn new(verdict: Verdict, value: impl Into<String>, threshold: &str) -> Self {
         let value = value.into();
         Self {
             verdict,

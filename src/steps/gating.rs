@@ -232,18 +232,19 @@ fn too_late(asked: &[Asked<'_>], watch: &Watch<'_>, limit: Duration) -> StepErro
     let closed: Vec<String> = asked
         .iter()
         .filter(|gate| !gate.open)
-        .map(|gate| {
-            let seen = gate.last.as_ref().map_or("never read".to_owned(), |reading| {
-                let detail = reading.detail.as_ref().map(|detail| format!("; {detail}")).unwrap_or_default();
-                let brief = if reading.verdict == Verdict::Pass { TOO_BRIEF } else { "" };
-                format!("{} ({}{detail}){brief}", reading.value, reading.threshold)
-            });
-            format!("{}: {seen}", gate.name)
-        })
+        .map(|gate| format!("{}: {}", gate.name, last_seen(gate.last.as_ref())))
         .collect();
     let kind = if watch.on_fail == OnFail::Rollback { FailureKind::GateRollback } else { FailureKind::GateHold };
     let within = humantime::format_duration(limit);
     StepError::told(kind, format!("gates did not open within {within}: {}", closed.join("; ")), None)
+}
+
+/// The last reading of a gate that is not open.
+fn last_seen(reading: Option<&Reading>) -> String {
+    let Some(reading) = reading else { return "never read".to_owned() };
+    let detail = reading.detail.as_ref().map(|detail| format!("; {detail}")).unwrap_or_default();
+    let brief = if reading.verdict == Verdict::Pass { TOO_BRIEF } else { "" };
+    format!("{} ({}{detail}){brief}", reading.value, reading.threshold)
 }
 
 /// Until the next gate wants to be asked; short enough to notice a person's word.
@@ -257,4 +258,20 @@ fn next_rest(asked: &[Asked<'_>]) -> Duration {
 async fn beat(cx: &Context, state: &RunState) -> Result<(), StepError> {
     let heading = state.writer.heading();
     cx.engine().beat(cx, heading).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_passes_and_is_not_open_does_not_read_like_a_contradiction() {
+        let reading = |verdict| Reading::new(verdict, "12 kB behind", "at most 1 MiB");
+        assert_eq!(last_seen(None), "never read");
+        assert_eq!(last_seen(Some(&reading(Verdict::Fail))), "12 kB behind (at most 1 MiB)");
+        let passes = last_seen(Some(&reading(Verdict::Pass)));
+        assert_eq!(passes, "12 kB behind (at most 1 MiB), which passes, but has not done so for long enough at a time");
+        let detail = Reading { detail: Some("slot lost".into()), ..reading(Verdict::Fail) };
+        assert_eq!(last_seen(Some(&detail)), "12 kB behind (at most 1 MiB; slot lost)");
+    }
 }

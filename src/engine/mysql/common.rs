@@ -6,7 +6,7 @@ use crate::journal::FailureKind;
 use crate::plan::{CopyBy, Follow, MysqlSide, Plan, SideChoices};
 use crate::runbook::model::{Fence, Mysql as Spec, System, TlsMode};
 use crate::steps::StepError;
-use crate::systems::mysql::accounts::REPLICATION_USER;
+use crate::systems::mysql::accounts::REPLICATION_USERS;
 use crate::systems::mysql::fence::{Fencing, Open};
 use crate::systems::mysql::stream::{Protection, Stream};
 use crate::systems::mysql::{Flavour, dial};
@@ -75,7 +75,7 @@ pub(super) fn filter(plan: &Plan, heading: Heading) -> String {
 pub(super) fn exempt(plan: &Plan, side: &str) -> Vec<String> {
     let Some(spec) = spec(plan, side) else { return Vec::new() };
     let mut users = spec.exempt_users.clone();
-    users.push(REPLICATION_USER.to_owned());
+    users.extend(REPLICATION_USERS.map(String::from));
     if spec.replication_url.is_some()
         && let Ok(target) = dial::by_other_server(side, spec)
     {

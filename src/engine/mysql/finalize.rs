@@ -20,8 +20,9 @@ pub(super) fn describe(plan: &Plan) -> Lines {
     for side in [&pair.source, &pair.target] {
         let sealed = is_sealed(plan, side) && *side == pair.source;
         let (open, shut) = if sealed { (UNSEAL, SEAL) } else { ("", "") };
-        let user = accounts::REPLICATION_USER;
-        lines.push((side.clone(), format!("{open}DROP USER IF EXISTS '{user}'@'%';\n{};\n{shut}", setup::TEARDOWN)));
+        let dropped = accounts::drop_replication_users();
+        let dropped = setup::quietly(common::choices(plan, side).superuser, &dropped);
+        lines.push((side.clone(), format!("{open}{dropped}{};\n{shut}", setup::TEARDOWN)));
     }
     lines.extend(retention::restored(plan));
     lines.push((
@@ -42,7 +43,7 @@ pub(super) async fn finalize(cx: &Context, state: &RunState) -> Outcome<()> {
         if sealed {
             session.batch("let our own writes in", UNSEAL).await?;
         }
-        let cleared = clear(session, &common::exempt(&cx.plan, session.system())).await;
+        let cleared = clear(&cx.plan, session).await;
         if sealed {
             session.batch("fence it again", SEAL).await?;
         }
@@ -78,11 +79,13 @@ fn is_sealed(plan: &Plan, side: &str) -> bool {
 }
 
 /// Everything of ours on a server that takes writes of ours; repeatable.
-pub(super) async fn clear(session: &Session, exempt: &[String]) -> Outcome<()> {
+pub(super) async fn clear(plan: &Plan, session: &Session) -> Outcome<()> {
     if setup::is_there(session).await? {
-        accounts::allow_canaries(session, exempt, false).await?;
+        accounts::allow_canaries(session, &common::exempt(plan, session.system()), false).await?;
     }
-    accounts::drop_replication_user(session).await?;
+    let quiet = common::choices(plan, session.system()).superuser;
+    let dropped = accounts::drop_replication_users();
+    setup::send_quietly(session, "drop the accounts of replication", quiet, &dropped).await?;
     session.batch("drop our schema", setup::TEARDOWN).await?;
     Ok(())
 }

@@ -317,8 +317,8 @@ impl Replication<'_> {
         if remembered::<Open>(state, "window", &format!("open_{}", self.0.from)).is_some() {
             complete::opened(cx, &self.0.from).await?;
         }
-        finalize::clear(&source, &common::exempt(&cx.plan, &self.0.from)).await?;
-        finalize::clear(&target, &exempt).await?;
+        finalize::clear(&cx.plan, &source).await?;
+        finalize::clear(&cx.plan, &target).await?;
         retention::restore(state, &target).await?;
         if open.as_ref().is_some_and(|open| open.read_only) {
             target.batch("leave it read-only, as it was", "SET GLOBAL read_only = ON").await?;

@@ -3,7 +3,7 @@
 use super::PreflightInput;
 use super::finding::{Check, Finding, count, names};
 use super::mend::change;
-use crate::systems::mysql::accounts::REPLICATION_USER;
+use crate::systems::mysql::accounts::REPLICATION_USERS;
 use crate::systems::mysql::literal;
 use crate::systems::mysql::survey::{Channel, Survey};
 
@@ -131,7 +131,7 @@ fn leftovers(side: &Survey) -> Finding {
         found.push(format!("channel {}", shown(channel)));
         mend.extend(forget(side, channel));
     }
-    for account in side.accounts.iter().flatten().filter(|account| account.user == REPLICATION_USER) {
+    for account in side.accounts.iter().flatten().filter(|account| REPLICATION_USERS.contains(&account.user.as_str())) {
         found.push(format!("account {}", account.name()));
         mend.push(format!("DROP USER {};", account.sql_name()));
     }
@@ -233,9 +233,9 @@ mod tests {
         assert_eq!(found.level, Level::Fail);
         assert!(found.mend.contains(&"DROP SCHEMA pointsman;".to_owned()));
         let found = judged("own-leftovers", "source", |input| {
-            input.source.accounts = Some(vec![account("app"), account("pointsman_repl")]);
+            input.source.accounts = Some(vec![account("app"), account("pointsman_repl_back")]);
         });
-        assert_eq!((found.level, found.mend[1].as_str()), (Level::Fail, "DROP USER 'pointsman_repl'@'%';"));
+        assert_eq!((found.level, found.mend[1].as_str()), (Level::Fail, "DROP USER 'pointsman_repl_back'@'%';"));
         for id in ["own-leftovers", "other-channels", "other-readers", "replication-filters"] {
             assert_eq!(judged(id, "target", |_| ()).level, Level::Pass, "{id}");
         }

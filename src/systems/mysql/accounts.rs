@@ -5,9 +5,21 @@ use super::dial::Target;
 use super::{Flavour, Session, fence, literal, setup};
 use crate::secret::Secret;
 use crate::systems::Result;
+use crate::systems::pair::Heading;
 
-/// The account that we make for replication, where the runbook names none.
-pub const REPLICATION_USER: &str = "pointsman_repl";
+/// The accounts that we make for replication, where the runbook names none: on the source, and on the target. They have names
+/// of their own, since a stream that carried one (where it can't be kept out of the binary log) would else give the other
+/// server's a password that its follower does not have.
+pub const REPLICATION_USERS: [&str; 2] = ["pointsman_repl", "pointsman_repl_back"];
+
+/// The one that the follower in a direction logs in with.
+#[must_use]
+pub const fn replication_user(heading: Heading) -> &'static str {
+    match heading {
+        Heading::Forth => REPLICATION_USERS[0],
+        Heading::Back => REPLICATION_USERS[1],
+    }
+}
 
 /// What became of the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +70,7 @@ pub async fn missing(source: &Session, target: &Session, exempt: &[String]) -> R
 
 /// The servers' own administrators are not the application's.
 fn is_carried(account: &str) -> bool {
-    !account.starts_with("'root'@") && !account.starts_with(&literal(REPLICATION_USER))
+    !account.starts_with("'root'@") && !REPLICATION_USERS.iter().any(|ours| account.starts_with(&literal(ours)))
 }
 
 async fn every_account(session: &Session) -> Result<Vec<String>> {
@@ -118,27 +130,46 @@ pub async fn allow_canaries(session: &Session, exempt: &[String], allow: bool) -
 }
 
 /// Makes the account that the other server replicates with, or gives it a new password; gives that.
-pub async fn make_replication_user(session: &Session, token: &str, encrypted: bool) -> Result<Secret> {
+pub async fn make_replication_user(
+    session: &Session,
+    user: &str,
+    token: &str,
+    encrypted: bool,
+    quiet: bool,
+) -> Result<Secret> {
     let password = format!("{token}-Aa1!");
-    let account = format!("{}@'%'", literal(REPLICATION_USER));
+    let account = format!("{}@'%'", literal(user));
     let require = if encrypted { "SSL" } else { "NONE" };
     let sql = format!(
         "CREATE USER IF NOT EXISTS {account} IDENTIFIED BY {quoted};\nALTER USER {account} IDENTIFIED BY {quoted} REQUIRE {require};\n\
          GRANT REPLICATION SLAVE ON *.* TO {account};\n",
         quoted = literal(&password)
     );
-    session.batch("make the account of replication", &sql).await?;
+    setup::send_quietly(session, "make the account of replication", quiet, &sql).await?;
     Ok(Secret::new(password))
 }
 
-/// Drops that account; repeatable.
-pub async fn drop_replication_user(session: &Session) -> Result<()> {
-    let sql = format!("DROP USER IF EXISTS {}@'%'", literal(REPLICATION_USER));
-    session.batch("drop the account of replication", &sql).await.map(drop)
+/// What drops both accounts; where one could not be kept out of the binary log, the other server has it as well.
+#[must_use]
+pub fn drop_replication_users() -> String {
+    format!("DROP USER IF EXISTS {};\n", REPLICATION_USERS.map(|user| format!("{}@'%'", literal(user))).join(", "))
 }
 
 /// The same place, dialled by the account that we made.
 #[must_use]
-pub fn dialled_as_ours(target: &Target, password: Secret) -> Target {
-    Target { user: REPLICATION_USER.to_owned(), password, schema: None, ..target.clone() }
+pub fn dialled_as_ours(target: &Target, user: &str, password: Secret) -> Target {
+    Target { user: user.to_owned(), password, schema: None, ..target.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stream_carries_of_one_account_is_not_the_other_one() {
+        assert_ne!(replication_user(Heading::Forth), replication_user(Heading::Back));
+        let dropped = drop_replication_users();
+        assert!(REPLICATION_USERS.iter().all(|user| dropped.contains(&format!("'{user}'@'%'"))), "{dropped}");
+        assert!(REPLICATION_USERS.iter().all(|user| !is_carried(&format!("'{user}'@'%'"))));
+    }
 }

@@ -4,6 +4,7 @@ mod by_position;
 mod check;
 mod compare;
 mod copy;
+mod crashes;
 mod failures;
 mod pairs;
 mod parallel;

@@ -17,7 +17,8 @@ use crate::steps::{StepError, new_token};
 use crate::systems::mysql::clone::{self, Status};
 use crate::systems::mysql::fence::{self, Open};
 use crate::systems::mysql::stream::Position;
-use crate::systems::mysql::{Access, Session, accounts, dial, literal};
+use crate::systems::mysql::{Access, Session, accounts, dial, literal, setup};
+use crate::systems::pair::Heading;
 
 /// Key of what the target was like before it was cloned.
 const BEFORE: &str = "before_clone";
@@ -91,10 +92,12 @@ impl Replication<'_> {
         let spec =
             common::spec(&cx.plan, &self.0.from).ok_or_else(|| StepError::broken("the source is not in the plan"))?;
         let encrypted = is_encrypted(cx, source).await?;
-        let password = accounts::make_replication_user(source, &new_token(), encrypted).await?;
-        let user = literal(accounts::REPLICATION_USER);
-        source.batch("let it be cloned", &format!("GRANT BACKUP_ADMIN ON *.* TO {user}@'%'")).await?;
-        let dialled = accounts::dialled_as_ours(&dial::by_other_server(&self.0.from, spec)?, password);
+        let quiet = common::choices(&cx.plan, &self.0.from).superuser;
+        let user = accounts::replication_user(Heading::Forth);
+        let password = accounts::make_replication_user(source, user, &new_token(), encrypted, quiet).await?;
+        let grant = format!("GRANT BACKUP_ADMIN ON *.* TO {}@'%';\n", literal(user));
+        setup::send_quietly(source, "let it be cloned", quiet, &grant).await?;
+        let dialled = accounts::dialled_as_ours(&dial::by_other_server(&self.0.from, spec)?, user, password);
         target.batch("prepare the clone", &clone::prepare(&dialled)).await?;
         let session = cx.world.mysql(&self.0.to)?.connect(Access::ReadWrite).await?;
         let ended = self.run_clone(cx, of, &session, target, &clone::statement(&dialled, encrypted)).await;

@@ -5,7 +5,7 @@ use super::Replication;
 use crate::plan::{CopyBy, Follow, Plan};
 use crate::secret;
 use crate::steps::Description;
-use crate::systems::mysql::accounts::REPLICATION_USER;
+use crate::systems::mysql::accounts::replication_user;
 use crate::systems::mysql::dial::Target;
 use crate::systems::mysql::dump::{self, Copy, LOADERS, Part};
 use crate::systems::mysql::mydumper::{self, Parallel};
@@ -108,8 +108,8 @@ impl Replication<'_> {
 
     /// The source is let be cloned by the account that replication has too.
     fn cloning(&self, target: &str) -> Vec<(String, String)> {
-        let user = literal(REPLICATION_USER);
-        let dialled = Target { user: REPLICATION_USER.to_owned(), ..shown() };
+        let user = literal(replication_user(Heading::Forth));
+        let dialled = Target { user: replication_user(Heading::Forth).to_owned(), ..shown() };
         let fetch = format!("{}{}", clone::prepare(&dialled), clone::statement(&dialled, true));
         vec![
             (self.0.from.clone(), format!("-- CREATE USER {user}@'%'\nGRANT BACKUP_ADMIN ON *.* TO {user}@'%';\n")),

@@ -73,8 +73,10 @@ impl Replication<'_> {
         if spec.replication_url.is_some() {
             return Ok(target);
         }
-        let password = accounts::make_replication_user(publisher, &new_token(), encrypted).await?;
-        Ok(accounts::dialled_as_ours(&target, password))
+        let heading = if cx.pair()?.source == name { Heading::Forth } else { Heading::Back };
+        let (user, quiet) = (accounts::replication_user(heading), common::choices(&cx.plan, name).superuser);
+        let password = accounts::make_replication_user(publisher, user, &new_token(), encrypted, quiet).await?;
+        Ok(accounts::dialled_as_ours(&target, user, password))
     }
 
     /// Tells the follower which transactions it has, where it does not know it by itself.
