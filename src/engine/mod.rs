@@ -25,7 +25,7 @@ use crate::systems;
 use crate::systems::aws::Permission;
 use crate::systems::comparison::Comparison;
 use crate::systems::mysql::Flavour;
-use crate::systems::pair::{Flow, Heading, Pair};
+use crate::systems::pair::{Flow, Heading, Pair, Replicated};
 
 /// What is sent, and where to: `(system, statement)`.
 pub type Lines = Vec<(String, String)>;
@@ -200,6 +200,7 @@ pub fn of_plan(plan: &Plan) -> &'static dyn Engine {
 pub fn of_pair(pair: &Pair, source: Option<&System>) -> &'static dyn Engine {
     match pair.through {
         Means::Native => of(source),
+        Means::BlueGreen if pair.replicated == Replicated::Logically => &postgres::blue_green::BlueGreen,
         Means::ReadReplica | Means::BlueGreen => match source {
             Some(System::Mysql(_)) => &mysql::replica::Replica(Flavour::Mysql),
             Some(System::Mariadb(_)) => &mysql::replica::Replica(Flavour::Mariadb),

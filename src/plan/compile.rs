@@ -13,7 +13,7 @@ use crate::systems::DriverError;
 use crate::systems::aws::Access;
 use crate::systems::aws::alb::{Alb, State};
 use crate::systems::aws::rds;
-use crate::systems::pair::Pair;
+use crate::systems::pair::{Pair, Replicated};
 use crate::systems::world::World;
 
 /// A plan could not be made.
@@ -35,6 +35,10 @@ pub async fn compile(loaded: &Loaded, file: &str) -> Result<Plan, CompileError> 
         _ => None,
     });
     if let Some(replicate) = replicate {
+        let replicated = engine::postgres::blue_green::replicated(&plan, &replicate).await?;
+        if let Some(pair) = &mut plan.pair {
+            pair.replicated = replicated;
+        }
         plan.choices = engine::of_plan(&plan).choose(&plan, &replicate).await?;
         plan.choices.source.rds = on_rds(&plan, &replicate.from);
         plan.choices.target.rds = on_rds(&plan, &replicate.to);
@@ -95,6 +99,7 @@ pub fn assemble(loaded: &Loaded, file: &str, choices: Choices) -> Plan {
             source: step.from.clone(),
             target: step.to.clone(),
             through: step.through,
+            replicated: Replicated::Physically,
             dms: step.dms.as_ref().map(|task| task.instance.clone()),
             runner: step.dms.as_ref().map(|task| runner(&runbook.systems, task)).unwrap_or_default(),
         }),

@@ -12,6 +12,8 @@ pub struct Facts {
     pub system: String,
     /// The database that is left.
     pub source: String,
+    /// The database that is moved to.
+    pub target: String,
     /// The deployment; absent when it is gone.
     pub deployment: Option<Deployment>,
     /// The blue instance.
@@ -31,6 +33,63 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 #[must_use]
 pub fn physical(facts: &Facts, logical: i64) -> Vec<Finding> {
     vec![version(facts), streams(facts, logical)]
+}
+
+/// What is found besides of one that replicates logically: with what the blue one replicates by itself, and why RDS's stream
+/// does not carry everything. Pure.
+#[must_use]
+pub fn logical(facts: &Facts, own: &[String], lacks: Option<&str>) -> Vec<Finding> {
+    vec![upgrade(facts), publisher(facts, own), stream(facts, lacks)]
+}
+
+fn upgrade(facts: &Facts) -> Finding {
+    let check = Check {
+        id: "blue-green-version",
+        system: &facts.system,
+        why: "RDS replicates to a later major version logically: without sequences, DDL and large objects.",
+    };
+    let (blue, green) = (&facts.blue, &facts.green);
+    let detail = format!(
+        "{} is {} {}, {} is {} {}. Stop migrations, refreshes of materialized views and writes of large objects on {} until the \
+         switch: RDS finds them, and switches over no more.",
+        blue.identifier, blue.engine, blue.version, green.identifier, green.engine, green.version, facts.source
+    );
+    let major = |server: &Server| server.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if blue.engine == "postgres" && green.engine == "postgres" && major(blue) < major(green) {
+        return check.pass("it replicates logically", detail);
+    }
+    let mend =
+        vec!["-- leave out `through: blue-green`: the servers' own replication carries what RDS does not".into()];
+    check.fail("only RDS for PostgreSQL is switched over to a later major version", detail, mend)
+}
+
+fn publisher(facts: &Facts, own: &[String]) -> Finding {
+    let check = Check {
+        id: "blue-green-logical",
+        system: &facts.source,
+        why: "RDS refuses the switchover of an instance that is a logical publisher or subscriber of anybody but the green one.",
+    };
+    if own.is_empty() {
+        return check
+            .pass("only RDS replicates from it logically", "every logical slot is read by the green instance.");
+    }
+    let mend =
+        vec!["SELECT slot_name FROM pg_replication_slots; SELECT subname FROM pg_subscription;  -- drop them".into()];
+    check.fail("it is a logical publisher or subscriber", format!("{}.", own.join(", ")), mend)
+}
+
+fn stream(facts: &Facts, lacks: Option<&str>) -> Finding {
+    let check = Check {
+        id: "blue-green-stream",
+        system: &facts.target,
+        why: "What RDS does not carry is missing after the switchover.",
+    };
+    let Some(why) = lacks else {
+        return check.pass("RDS carries every table", "its subscription follows them all, and its apply worker runs.");
+    };
+    let mend =
+        vec!["aws rds describe-events --source-type blue-green-deployment  # then delete it, and make another".into()];
+    check.fail("RDS does not carry everything", format!("{why}."), mend)
 }
 
 fn status(facts: &Facts) -> Finding {
@@ -120,9 +179,9 @@ mod tests {
             standing: Standing::Available,
             words: "AVAILABLE".into(),
         };
-        let (system, source) = ("green".to_owned(), "source".to_owned());
+        let (system, source, target) = ("green".to_owned(), "source".to_owned(), "target".to_owned());
         let (blue, green) = (server("postgres", "15.8"), server("postgres", "15.10"));
-        Facts { system, source, deployment: Some(deployment), blue, green }
+        Facts { system, source, target, deployment: Some(deployment), blue, green }
     }
 
     fn worst(change: impl Fn(&mut Facts)) -> Vec<(String, Level)> {
@@ -156,5 +215,21 @@ mod tests {
         let version = vec![("blue-green-version".to_owned(), Level::Fail)];
         assert_eq!(worst(|facts| facts.green = server("postgres", "16.4")), version);
         assert_eq!(worst(|facts| facts.blue = server("mysql", "15.8")), version);
+    }
+
+    #[test]
+    fn to_a_later_major_version_it_must_carry_everything() {
+        let found = |change: &dyn Fn(&mut Facts), own: &[String], lacks: Option<&str>| {
+            let mut facts = facts();
+            facts.green = server("postgres", "18.1");
+            change(&mut facts);
+            let found = logical(&facts, own, lacks).into_iter().filter(|finding| finding.level == Level::Fail);
+            found.inspect(|finding| assert!(!finding.mend.is_empty())).map(|finding| finding.id).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&|_| (), &[], None), Vec::<String>::new());
+        assert_eq!(found(&|_| (), &["slot theirs".into()], None), ["blue-green-logical"]);
+        assert_eq!(found(&|_| (), &[], Some("rds_bg does not follow public.t")), ["blue-green-stream"]);
+        assert_eq!(found(&|facts| facts.green = server("postgres", "14.9"), &[], None), ["blue-green-version"]);
+        assert_eq!(found(&|facts| facts.blue = server("mysql", "8.0"), &[], None), ["blue-green-version"]);
     }
 }

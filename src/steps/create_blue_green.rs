@@ -145,8 +145,10 @@ impl CreateBlueGreen {
     /// Asks for it. Where the answer is lost, the next look finds it, or it is asked for again: under one name there is
     /// one at most.
     async fn begin(&self, cx: &Context, of: &Move, aws: &Aws, name: &str) -> Result<String, StepError> {
-        let source = rds_server::server(cx, &cx.rig.aws(&self.from).await?, &self.from).await?;
-        let unfit = judge::unfit(self, &source);
+        let reads = cx.rig.aws(&self.from).await?;
+        let source = rds_server::server(cx, &reads, &self.from).await?;
+        let mut unfit = judge::unfit(self, &source);
+        unfit.extend(finding::unpublished(self, &reads, &source).await?);
         if !unfit.is_empty() {
             return Err(self.refused(format!("{} can't be copied: {}", source.identifier, unfit.join("; ")), UNFIT));
         }

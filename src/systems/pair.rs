@@ -87,6 +87,25 @@ impl Side {
     }
 }
 
+/// How RDS replicates a Blue/Green deployment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replicated {
+    /// The green one is a copy, block by block; or a replica of MySQL.
+    #[default]
+    Physically,
+    /// PostgreSQL of another major version, by publications and subscriptions of RDS.
+    Logically,
+}
+
+impl Replicated {
+    /// Whether nothing else was found.
+    #[must_use]
+    pub const fn is_physically(&self) -> bool {
+        matches!(self, Self::Physically)
+    }
+}
+
 /// The two databases of a cutover, by their names in the runbook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
@@ -103,6 +122,9 @@ pub struct Pair {
     /// By what means it follows.
     #[serde(default, skip_serializing_if = "Means::is_native")]
     pub through: Means,
+    /// How RDS replicates it, where that is a Blue/Green deployment; found by looking at both.
+    #[serde(default, skip_serializing_if = "Replicated::is_physically")]
+    pub replicated: Replicated,
 }
 
 impl Pair {
@@ -110,7 +132,8 @@ impl Pair {
     #[must_use]
     pub fn new(source: impl Into<Name>, target: impl Into<Name>) -> Self {
         let (source, target) = (source.into(), target.into());
-        Self { source, target, through: Means::Native, dms: None, runner: DmsRunner::Instance }
+        let (through, runner, replicated) = (Means::Native, DmsRunner::Instance, Replicated::Physically);
+        Self { source, target, through, dms: None, runner, replicated }
     }
 
     /// The side that a passage in this direction leaves: it publishes the stream of that direction.

@@ -1,6 +1,7 @@
 //! PostgreSQL 15 to 18: two logical streams whose points are set inside the window.
 
 pub(super) mod arm;
+pub mod blue_green;
 pub(super) mod carried;
 pub(super) mod carrier;
 pub(super) mod choose;

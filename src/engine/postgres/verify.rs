@@ -19,6 +19,18 @@ use crate::systems::postgres::{Access, setup, stream};
 use crate::systems::world::World;
 
 pub(super) async fn verify(cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {
+    let barrier = TokenBarrier { cx, heading: writer, turn: tokio::sync::Mutex::default() };
+    compared(cx, of, writer, step, &barrier).await
+}
+
+/// Compares, where this tells that what was written has arrived.
+pub(super) async fn compared(
+    cx: &Context,
+    of: &Move,
+    writer: Heading,
+    step: &Verify,
+    barrier: &dyn Barrier,
+) -> Outcome<Comparison> {
     let pair = cx.pair()?;
     let (source, target) = (cx.world.postgres(&pair.source)?, cx.world.postgres(&pair.target)?);
     let options = CompareOptions {
@@ -32,8 +44,7 @@ pub(super) async fn verify(cx: &Context, of: &Move, writer: Heading, step: &Veri
         let (done, all) = (progress.tables_done, progress.tables);
         cx.progress(&of.step, &format!("{done} of {all} tables, {} rows: {}", progress.rows_done, progress.table));
     };
-    let barrier = TokenBarrier { cx, heading: writer, turn: tokio::sync::Mutex::default() };
-    Ok(compare::compare(&source, &target, &options, &barrier, &listener).await?)
+    Ok(compare::compare(&source, &target, &options, barrier, &listener).await?)
 }
 
 pub(super) async fn compare_now(plan: &Plan) -> systems::Result<Comparison> {

@@ -134,7 +134,7 @@ impl BlueGreen {
                 Look::Refused(words) => {
                     // Whoever says `retry` has it asked for again.
                     intend(cx, of, None)?;
-                    return Err(not_switched(&self.rds, &words));
+                    return Err(not_switched(&self.rds, &words, kind.way_out()));
                 }
                 Look::Busy(words) => words,
             };
@@ -214,9 +214,11 @@ impl BlueGreen {
     }
 }
 
-fn not_switched(rds: &str, words: &str) -> StepError {
+fn not_switched(rds: &str, words: &str, way_out: &str) -> StepError {
     let message = format!("RDS did not switch {rds} over, and took everything back: it is {words}");
-    let hint = "its events say why (`aws rds describe-events`); both sides are fenced and equal. Mend it, then `pointsman \
-                retry` has it asked for again";
-    StepError::told(FailureKind::Deadline, message, Some(hint))
+    let hint = format!(
+        "its events say why (`aws rds describe-events`); both sides are fenced and equal. Mend it, then `pointsman retry` has \
+         it asked for again{way_out}"
+    );
+    StepError::told(FailureKind::Deadline, message, Some(&hint))
 }

@@ -20,6 +20,7 @@ pub async fn findings(kind: &dyn Promotable, plan: &Plan, chosen: &BlueGreen) ->
     let facts = Facts {
         system: chosen.rds.clone(),
         source: pair.source.clone(),
+        target: pair.target.clone(),
         deployment: driver::deployment(&aws, &chosen.id).await?,
         blue: rds::look(&world.aws(blue, Access::ReadOnly).await?, &world.rds(blue)?).await?,
         green: rds::look(&aws, &world.rds(&chosen.rds)?).await?,

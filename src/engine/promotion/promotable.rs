@@ -35,6 +35,10 @@ pub trait Promotable: Send + Sync {
     /// When a server was started, and whether it takes writes; by a connection of its own.
     async fn started(&self, cx: &Context, side: &str) -> Result<(String, bool)>;
 
+    /// What a person can do when RDS will never switch over.
+    fn way_out(&self) -> &'static str {
+        ""
+    }
     /// Refuses when RDS's guardrails would stop the switchover of the source as it is now.
     async fn guardrails(&self, cx: &Context) -> Outcome<()>;
     /// What the preflight finds of a Blue/Green deployment beyond what is asked of every kind.

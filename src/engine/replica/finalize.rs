@@ -21,7 +21,7 @@ pub(super) fn describe(plan: &Plan) -> Lines {
     lines
 }
 
-pub(super) fn drop_publications() -> String {
+pub(in crate::engine) fn drop_publications() -> String {
     let names = [Heading::Forth, Heading::Back].map(|heading| [heading.stream(), stream::token_publication(heading)]);
     format!("DROP PUBLICATION IF EXISTS {}", names.concat().join(", "))
 }
@@ -39,7 +39,7 @@ pub(super) async fn finalize(cx: &Context) -> Outcome<()> {
 }
 
 /// Drops our publications, slots and schema; repeatable.
-pub(super) async fn sweep(session: &Session) -> Outcome<()> {
+pub(in crate::engine) async fn sweep(session: &Session) -> Outcome<()> {
     for heading in [Heading::Forth, Heading::Back] {
         stream::drop_publisher(session, heading).await?;
     }

@@ -14,12 +14,12 @@ mod arm;
 mod choose;
 mod describe;
 mod drain;
-mod finalize;
+pub(super) mod finalize;
 mod lag;
-mod old_blue;
+pub(super) mod old_blue;
 mod physical;
 mod preflight;
-mod promote;
+pub(super) mod promote;
 mod replicate;
 mod verify;
 

@@ -25,7 +25,7 @@ pub(super) async fn lay_way_back(cx: &Context) -> Outcome<String> {
     Ok(format!("the way back stands: {source} was rebooted, and follows from the switchover on"))
 }
 
-async fn follow(cx: &Context, source: &str) -> Outcome<()> {
+pub(in crate::engine) async fn follow(cx: &Context, source: &str) -> Outcome<()> {
     cx.still_mine()?;
     let held = setup::hold_epoch(&cx.run, cx.epoch);
     let sql = format!("BEGIN; {held} {}; COMMIT;", subscription(cx, true)?.expose());

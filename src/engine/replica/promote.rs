@@ -50,7 +50,12 @@ async fn nobody_writes(target: &Session, fencing: &Fencing<'_>) -> Outcome<()> {
 }
 
 /// What is written from here on goes through it. When it is there already, the side may be open.
-async fn slot_of_way_back(cx: &Context, of: &Move, target: &Session, fencing: &Fencing<'_>) -> Outcome<()> {
+pub(in crate::engine) async fn slot_of_way_back(
+    cx: &Context,
+    of: &Move,
+    target: &Session,
+    fencing: &Fencing<'_>,
+) -> Outcome<()> {
     let sql = "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)";
     if !target.value::<bool>("look for the slot of the way back", sql, &[&Heading::Back.stream()]).await? {
         nobody_writes(target, fencing).await?;

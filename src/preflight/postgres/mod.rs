@@ -9,6 +9,7 @@ mod input;
 mod limits;
 mod locale;
 mod logic;
+pub mod logical;
 mod privileges;
 mod reach;
 pub mod replica;

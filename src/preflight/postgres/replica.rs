@@ -209,7 +209,7 @@ fn readers(target: &Survey) -> Finding {
 }
 
 /// They come with the replica, but not back.
-fn objects(input: &PreflightInput) -> Finding {
+pub(super) fn objects(input: &PreflightInput) -> Finding {
     let check = Check {
         id: "large-objects",
         system: &input.source.system,
@@ -243,7 +243,7 @@ fn promotion(target: &Survey, facts: &Facts) -> Finding {
 const MINUTES_S: f64 = 900.0;
 
 /// Clients that wait for a promotion by RDS wait for minutes.
-fn patience(pooler: &PoolerFacts) -> Finding {
+pub(super) fn patience(pooler: &PoolerFacts) -> Finding {
     let check = Check {
         id: "replica-waiting-clients",
         system: &pooler.name,

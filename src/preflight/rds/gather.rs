@@ -123,7 +123,8 @@ fn part(plan: &Plan, name: &str, source_bytes: Option<i64>) -> Part {
         database: named.map(|(database, system)| (database.clone(), system.kind())),
         tls,
         // Of MySQL and MariaDB a replica follows by the log of changes.
-        physical: !is_mysql(named) && plan.steps.iter().any(|step| is_physical(&step.step)),
+        physical: !is_mysql(named)
+            && plan.pair.as_ref().is_some_and(|pair| pair.through.is_physical() && pair.replicated.is_physically()),
         way_back: plan.keeps_way_back(),
         source_bytes,
         now: clock::now(),
@@ -134,10 +135,6 @@ fn part(plan: &Plan, name: &str, source_bytes: Option<i64>) -> Part {
 
 const fn is_mysql(named: Option<(&String, &System)>) -> bool {
     matches!(named, Some((_, System::Mysql(_) | System::Mariadb(_))))
-}
-
-fn is_physical(step: &Step) -> bool {
-    matches!(step, Step::Replicate(replicate) if replicate.through.is_physical())
 }
 
 /// The time windows that steps up to the window wait for.

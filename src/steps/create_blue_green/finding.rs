@@ -6,15 +6,50 @@ use crate::preflight::{Check, Finding};
 use crate::runbook::model::{CreateBlueGreen, System, UndoCreate};
 use crate::steps::rds_server;
 use crate::systems::DriverError;
-use crate::systems::aws::rds::blue_green as driver;
-use crate::systems::aws::{Access, Permission, Service};
+use crate::systems::aws::rds::{self, Kind, Server, blue_green as driver};
+use crate::systems::aws::{Access, Aws, Permission, Service};
 use crate::systems::world::World;
 
 const CORRECT: &str = "-- correct the system";
 
 /// Whether the name is free, and whether RDS would make it; reads only.
 pub(in crate::steps) async fn findings(step: &CreateBlueGreen, world: &World) -> Vec<Finding> {
-    vec![name(step, world).await, source(step, world).await]
+    let mut all = vec![name(step, world).await, source(step, world).await];
+    all.extend(group(step, world).await);
+    all
+}
+
+/// The group of another major version: without one RDS takes the default, in which nobody publishes.
+async fn group(step: &CreateBlueGreen, world: &World) -> Option<Finding> {
+    let check = Check {
+        id: "create-blue-green",
+        system: &step.of,
+        why: "The way back begins on the green instance, which must publish then.",
+    };
+    let source = rds_server::looked_at(world, &step.from).await.ok()?;
+    if !judge::is_logical(step, &source) || step.parameter_group.is_some() {
+        return None;
+    }
+    let mend =
+        vec!["-- name a `parameter-group` of the new major version in which rds.logical_replication is 1".to_owned()];
+    let detail = "RDS gives it the default group of its major version, in which rds.logical_replication is 0.";
+    Some(check.warn("the green instance would have no way back", detail, mend))
+}
+
+/// Why RDS could not replicate it logically; nothing where it would not have to.
+pub(super) async fn unpublished(
+    step: &CreateBlueGreen,
+    aws: &Aws,
+    source: &Server,
+) -> Result<Option<String>, DriverError> {
+    if !judge::is_logical(step, source) {
+        return Ok(None);
+    }
+    let found = rds::instance(aws, &source.identifier).await?;
+    let Some(group) = found.groups.first() else { return Ok(Some("it has no parameter group".to_owned())) };
+    let set = rds::parameters(aws, Kind::Instance, &group.name).await?;
+    let logical = set.get("rds.logical_replication").map(String::as_str);
+    Ok(judge::unpublished(&group.name, &group.status, logical))
 }
 
 async fn name(step: &CreateBlueGreen, world: &World) -> Finding {
@@ -43,7 +78,7 @@ async fn source(step: &CreateBlueGreen, world: &World) -> Finding {
     let check = Check {
         id: "create-blue-green",
         system: &step.from,
-        why: "RDS refuses what it can't copy, and what it replicates logically has no way back.",
+        why: "RDS refuses what it can't copy, or can't replicate.",
     };
     let server = match rds_server::looked_at(world, &step.from).await {
         Ok(server) => server,
@@ -51,7 +86,12 @@ async fn source(step: &CreateBlueGreen, world: &World) -> Finding {
             return check.fail("the instance can't be read", format!("{error}."), vec![CORRECT.to_owned()]);
         }
     };
-    let unfit = judge::unfit(step, &server);
+    let mut unfit = judge::unfit(step, &server);
+    let published = async { unpublished(step, &world.aws(&step.from, Access::ReadOnly).await?, &server).await };
+    match published.await {
+        Ok(why) => unfit.extend(why),
+        Err(error) => return check.fail("its parameters can't be read", format!("{error}."), vec![CORRECT.to_owned()]),
+    }
     if !unfit.is_empty() {
         let mend = vec!["-- mend it, or correct the step".to_owned()];
         return check.fail("no deployment can be made of it", format!("{}.", unfit.join("; ")), mend);
@@ -71,7 +111,7 @@ async fn source(step: &CreateBlueGreen, world: &World) -> Finding {
 pub(in crate::steps) fn permissions(step: &CreateBlueGreen, world: &World) -> Vec<Permission> {
     let Some(System::Rds(spec)) = world.get(&step.of) else { return Vec::new() };
     let on = |operation, resource: &str| Permission::on(Service::Rds, operation, arn("rds", &spec.aws, resource));
-    let reads = ["DescribeBlueGreenDeployments", "DescribeDBInstances"];
+    let reads = ["DescribeBlueGreenDeployments", "DescribeDBInstances", "DescribeDBParameters"];
     let mut all: Vec<_> = reads.map(|operation| Permission::anywhere(Service::Rds, operation)).into();
     let group = format!("pg:{}", step.parameter_group.as_deref().filter(|name| !name.contains("${")).unwrap_or("*"));
     let made = ["deployment:*", "db:*", &group];

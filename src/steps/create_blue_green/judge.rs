@@ -24,7 +24,7 @@ impl CreateBlueGreen {
     }
 }
 
-/// Why it could not be made, or not so that it replicates physically and our window can switch it over.
+/// Why it could not be made, or not so that our window can switch it over.
 ///
 /// "Limitations and considerations" and "PostgreSQL replication methods for blue/green deployments" in the user guide; a
 /// source of replicas has automated backups (`CreateDBInstanceReadReplica` in the API reference).
@@ -46,15 +46,52 @@ pub(super) fn unfit(step: &CreateBlueGreen, source: &Server) -> Vec<String> {
     all
 }
 
+/// From these minor versions on RDS replicates to another major version, logically ("PostgreSQL replication methods for
+/// blue/green deployments" in the user guide).
+const LOGICAL_FROM: [(u32, u32); 6] = [(11, 21), (12, 16), (13, 12), (14, 9), (15, 4), (16, 1)];
+
+fn parts(version: &str) -> Option<Vec<u32>> {
+    version.split('.').map(|part| part.parse().ok()).collect()
+}
+
+/// Whether RDS will replicate it logically: another major version is wanted.
+pub(super) fn is_logical(step: &CreateBlueGreen, source: &Server) -> bool {
+    let major = |version: &str| parts(version).and_then(|parts| parts.first().copied());
+    let wanted = step.engine_version.as_deref().and_then(major);
+    source.engine == "postgres" && wanted.is_some() && wanted != major(&source.version)
+}
+
 fn other_version(wanted: &str, is: &str) -> Option<String> {
-    let parts = |version: &str| version.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>();
     match (parts(wanted), parts(is)) {
-        (Some(wants), Some(has)) if wants.first() != has.first() => Some(format!(
-            "{wanted} is another major version than {is}: RDS would replicate logically, without a way back"
-        )),
         (Some(wants), Some(has)) if wants < has => Some(format!("{wanted} is older than {is}")),
+        (Some(wants), Some(has)) if wants.first() != has.first() => {
+            let least = LOGICAL_FROM.iter().find(|(major, _)| has.first() == Some(major));
+            let too_old = |(major, minor): &(u32, u32)| {
+                has.get(1).is_none_or(|has| has < minor).then(|| {
+                    format!("RDS makes a deployment to another major version from {major}.{minor} on, and it is {is}")
+                })
+            };
+            least.and_then(too_old)
+        }
         (None, _) => Some(format!("{wanted} is no version, such as {is}")),
         _ => None,
+    }
+}
+
+/// Why RDS could not replicate it logically, by the parameters that are in force: with those of its group, and the group's
+/// status ("Preparing an RDS for PostgreSQL DB instance for a blue/green deployment" in the user guide).
+pub(super) fn unpublished(group: &str, status: &str, logical: Option<&str>) -> Option<String> {
+    match (logical, status) {
+        (Some("1"), "in-sync") => None,
+        (Some("1"), status) => Some(format!(
+            "rds.logical_replication = 1 waits for a reboot ({group} is {status}), and RDS replicates to another major version \
+             logically"
+        )),
+        (found, _) => Some(format!(
+            "rds.logical_replication is {} in {group}, and RDS replicates to another major version logically: set it to 1 in \
+             a group of its own, and reboot it (the step `parameters` does both)",
+            found.unwrap_or("not set")
+        )),
     }
 }
 
@@ -118,13 +155,30 @@ mod tests {
         };
         assert_eq!(unfit("17.10", instance("17.4").build()), "", "versions are numbers");
         assert_eq!(unfit("17.4", instance("17.4").build()), "");
-        assert!(unfit("18.1", instance("17.4").build()).contains("another major version"));
+        assert_eq!(unfit("18.1", instance("17.4").build()), "", "RDS replicates it logically");
+        assert_eq!(unfit("18.1", instance("15.4").build()), "");
+        assert!(unfit("18.1", instance("15.3").build()).contains("from 15.4 on"));
+        assert!(unfit("16.9", instance("17.4").build()).contains("16.9 is older than 17.4"));
         assert!(unfit("17.4", instance("17.10").build()).contains("17.4 is older than 17.10"));
         assert!(unfit("latest", instance("17.4").build()).contains("no version"));
         assert!(unfit("17.4", instance("17.4").engine("mysql").build()).contains("it is mysql"));
         assert!(unfit("17.4", instance("17.4").backup_retention_period(0).build()).contains("no automated backups"));
         let secret = MasterUserSecret::builder().secret_arn("arn:aws:secretsmanager:…").build();
         assert!(unfit("17.4", instance("17.4").master_user_secret(secret).build()).contains("Secrets Manager"));
+    }
+
+    #[test]
+    fn to_another_major_version_it_must_publish_already() {
+        let logical = |wanted: &str, engine: &str| {
+            let source = Instance::from(instance("17.4").engine(engine).build()).server;
+            is_logical(&step(&format!(", \"engine-version\": \"{wanted}\"")), &source)
+        };
+        assert!(logical("18.1", "postgres") && !logical("17.6", "postgres") && !logical("18.1", "mysql"));
+        assert!(!is_logical(&step(""), &Instance::from(instance("17.4").build()).server));
+        assert_eq!(unpublished("orders", "in-sync", Some("1")), None);
+        assert!(unpublished("orders", "pending-reboot", Some("1")).unwrap().contains("waits for a reboot"));
+        assert!(unpublished("orders", "in-sync", Some("0")).unwrap().contains("is 0 in orders"));
+        assert!(unpublished("orders", "in-sync", None).unwrap().contains("is not set in orders"));
     }
 
     #[test]

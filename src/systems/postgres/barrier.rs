@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::fence::Fencing;
-use super::{Session, ident, literal, setup, stream};
+use super::hold::Hold;
+use super::{Session, ident, literal};
 use crate::systems::pair::Heading;
 use crate::systems::{Certainty, DriverError, Result};
 
@@ -58,9 +59,15 @@ impl BarrierPlan<'_> {
     /// The statements, in order; one round trip.
     #[must_use]
     pub fn sql(&self) -> String {
-        let mine = setup::hold_epoch(self.run, self.epoch);
+        self.sql_by(Hold::Schema)
+    }
+
+    /// The same where something else holds the epoch.
+    #[must_use]
+    pub fn sql_by(&self, hold: Hold) -> String {
+        let mine = hold.held(self.run, self.epoch);
         let (close, expel) = (self.fencing.close(), self.fencing.expel(self.limit_ms));
-        let (checked, token) = (Fencing::nothing_in_flight(), stream::write_token(self.way, self.run, self.token));
+        let (checked, token) = (Fencing::nothing_in_flight(), hold.mark(self.way, self.run, self.token));
         let (points, sequences) = (self.points, read_sequences(self.sequences));
         // The second commit flushes the first one too.
         format!(
@@ -74,9 +81,15 @@ impl BarrierPlan<'_> {
     /// allowed, and what a server has to read and to prepare for them at their first time is in its memory.
     #[must_use]
     pub fn trial(&self) -> String {
-        let (mine, close) = (setup::hold_epoch(self.run, self.epoch), self.fencing.close());
+        self.trial_by(Hold::Schema)
+    }
+
+    /// The same where something else holds the epoch.
+    #[must_use]
+    pub fn trial_by(&self, hold: Hold) -> String {
+        let (mine, close) = (hold.held(self.run, self.epoch), self.fencing.close());
         let (clients, sequences) = (self.fencing.clients(), read_sequences(self.sequences));
-        let (token, points) = (stream::write_token(self.way, self.run, self.token), self.points);
+        let (token, points) = (hold.mark(self.way, self.run, self.token), self.points);
         format!(
             "BEGIN;\n{mine}\n{close}SELECT count(*) FROM pg_stat_activity WHERE {clients};\n\
              SELECT count(*) FROM pg_prepared_xacts;\n{sequences}{token}{points}ROLLBACK;\n"
@@ -85,7 +98,12 @@ impl BarrierPlan<'_> {
 
     /// Runs it.
     pub async fn run(&self, session: &Session) -> Result<Barrier> {
-        let results = match session.batch("fence it and write the barrier", &self.sql()).await {
+        self.run_by(session, Hold::Schema).await
+    }
+
+    /// The same where something else holds the epoch.
+    pub async fn run_by(&self, session: &Session, hold: Hold) -> Result<Barrier> {
+        let results = match session.batch("fence it and write the barrier", &self.sql_by(hold)).await {
             Ok(results) => results,
             Err(error) => {
                 // An error inside BEGIN leaves the session in a failed transaction.

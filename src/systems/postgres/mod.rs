@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod compare;
 pub mod dial;
 pub mod fence;
+pub mod hold;
 pub mod probe;
 pub mod schema_copy;
 pub mod session;

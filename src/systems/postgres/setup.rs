@@ -1,7 +1,7 @@
 //! What a run keeps in both databases: a schema `pointsman` with the run's epoch, the tokens of both streams and a
 //! table for canary writes.
 
-use super::{Session, literal};
+use super::{Session, hold, literal};
 use crate::systems::Result;
 
 /// SQLSTATE: client sessions do not end.
@@ -13,8 +13,10 @@ pub const NOT_DRAINED: &str = "PM004";
 /// SQLSTATE: another run has the database.
 pub const CLAIMED: &str = "PM005";
 
-/// SQLSTATE: no such table, no such schema; a standby takes no writes.
-const NOT_THERE: [&str; 3] = ["42P01", "3F000", "25006"];
+/// SQLSTATE: no such table, no such schema.
+const NOT_THERE: [&str; 2] = ["42P01", "3F000"];
+/// SQLSTATE: a standby takes no writes.
+pub const READ_ONLY: &str = "25006";
 
 /// Makes the schema; repeatable.
 pub const SETUP: &str = "BEGIN;
@@ -69,11 +71,13 @@ pub async fn owner(session: &Session) -> Result<Option<String>> {
 }
 
 /// Makes `epoch` the only one that may change a database that the run has. Waits for a transaction of an older executor
-/// that is under way. Does nothing before [`claim`], nor on a standby, which has what its primary has.
+/// that is under way. Does nothing before [`claim`], nor on a standby, which has what its primary has. Where our schema is
+/// not, a setting may hold it.
 pub async fn raise_epoch(session: &Session, run: &str, epoch: u64) -> Result<()> {
     let sql = format!("UPDATE pointsman.run SET epoch = {epoch} WHERE run = {} AND epoch < {epoch}", literal(run));
     match session.batch("take the run there", &sql).await {
-        Err(error) if NOT_THERE.iter().any(|code| error.is_code(code)) => Ok(()),
+        Err(error) if error.is_code(READ_ONLY) => Ok(()),
+        Err(error) if NOT_THERE.iter().any(|code| error.is_code(code)) => hold::raise(session, run, epoch).await,
         other => other.map(drop),
     }
 }

@@ -29,11 +29,12 @@ async fn each_entry_around_the_switchover_and_every_fifth_of_the_others() {
     load.stop().await;
     let around = drain..=passed;
     for seq in (3..last).filter(|seq| around.contains(seq) || seq % 5 == 3) {
-        kill_at(&account, seq).await;
+        kill_at(&account, seq, seq % 2 == 1).await;
     }
 }
 
-async fn kill_at(account: &Account, seq: u64) {
+/// Kills a run there, and leads it back: resumed first, or not.
+pub async fn kill_at(account: &Account, seq: u64, resumes: bool) {
     if account.overlay.deployment_status(DEPLOYMENT) != "AVAILABLE" {
         account.again().await;
     }
@@ -43,12 +44,12 @@ async fn kill_at(account: &Account, seq: u64) {
     load.flows().await;
     let run = scene.command(&scene.run_words()).env(halt::KILL_AT, seq.to_string()).spawn().unwrap();
     assert_eq!(ended(run).await.code, KILLED, "{}", scene.story());
-    recover(account, load, seq).await;
+    recover(account, load, seq, resumes).await;
 }
 
-async fn recover(account: &Account, load: Load, seq: u64) {
+async fn recover(account: &Account, load: Load, seq: u64, resumes: bool) {
     let scene = &account.stage.scene;
-    let when = lead_back(scene, &load, seq, seq % 2 == 1).await;
+    let when = lead_back(scene, &load, seq, resumes).await;
     assert!(account.asked() <= 1, "asked for twice, {when}\n{}", scene.story());
     account.stage.assert_undone(&when).await;
     account_for(scene, load, &when).await;

@@ -5,6 +5,8 @@
 
 mod front;
 mod killing;
+mod logical;
+mod major;
 mod support;
 
 use pointsman::{executor::state::Side as Writer, journal::Event, sandbox::history::Side};

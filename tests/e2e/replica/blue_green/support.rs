@@ -1,5 +1,6 @@
 //! A scene whose source is an instance of RDS and whose target is the green one of its Blue/Green deployment: a streaming
-//! standby, truly promoted by the switchover. The old one truly allows nothing but reads until it is rebooted.
+//! standby, truly promoted by the switchover, or a server of another major version that truly subscribes to it. The old one
+//! truly allows nothing but reads until it is rebooted.
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +11,13 @@ use std::{
 use async_trait::async_trait;
 use aws_sdk_rds as rds;
 use pointsman::sandbox::{
-    Role,
+    Role, SandboxOptions,
     aws::{Cloud, sdk_config},
     connect,
     postgres::{Postgres, PostgresServer},
 };
 
-use super::{super::support::Stage, front::Fronts};
+use super::{super::support::Stage, front::Fronts, logical};
 use crate::{
     aws::{
         overlay::rds::{Local, Rds},
@@ -26,6 +27,8 @@ use crate::{
 };
 
 pub const DEPLOYMENT: &str = "orders-upgrade";
+/// The parameter group of the green one.
+const GROUP: &str = "orders-green";
 const STANDBY: &str = "standby.signal";
 
 /// Which of the two servers of the sandbox.
@@ -35,9 +38,19 @@ enum Which {
     Green,
 }
 
+/// How the green one follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// As a streaming standby.
+    Physically,
+    /// By a subscription of RDS, from another major version.
+    Logically,
+}
+
 /// An instance: its name, and the server behind it.
 struct Behind {
     which: Which,
+    how: How,
     name: Mutex<String>,
     fronts: Arc<Fronts>,
     stage: Weak<Stage>,
@@ -75,8 +88,24 @@ impl Local for Behind {
         self.fronts.lead(&self.name.lock().unwrap(), None);
     }
 
+    async fn follows(&self) {
+        if let (Some(stage), How::Logically) = (self.stage.upgrade(), self.how) {
+            logical::follow(&stage.scene.sandbox).await;
+        }
+    }
+
+    async fn refuses(&self) -> Option<String> {
+        match (self.stage.upgrade(), self.how) {
+            (Some(stage), How::Logically) => logical::refuses(&stage.scene.sandbox).await,
+            _ => None,
+        }
+    }
+
     async fn caught_up(&self) {
         let Some(stage) = self.stage.upgrade() else { return };
+        if self.how == How::Logically {
+            return logical::caught_up(&stage.scene.sandbox).await;
+        }
         let blue = stage.scene.sandbox.source.connect(Role::Superuser).await.unwrap();
         let end: String = blue.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await.unwrap().get(0);
         let green = connect(&self.url).await.unwrap();
@@ -93,6 +122,9 @@ impl Local for Behind {
     }
 
     async fn promoted(&self) {
+        if let (Some(stage), How::Logically) = (self.stage.upgrade(), self.how) {
+            return logical::opened(&stage.scene.sandbox).await;
+        }
         connect(&self.url).await.unwrap().query("SELECT pg_promote()", &[]).await.unwrap();
     }
 
@@ -111,6 +143,8 @@ pub fn steps() -> Vec<String> {
 
 pub struct Account {
     pub stage: Arc<Stage>,
+    how: How,
+    role: Role,
     pub proxy: Proxy,
     pub overlay: Arc<Rds>,
     pub fronts: Arc<Fronts>,
@@ -125,9 +159,24 @@ impl Account {
         empty
     }
 
+    /// One of another major version, which our role moves.
+    pub async fn to_another_major(from: u32, role: Role) -> Self {
+        let account = Self::before_another_major(from, role).await;
+        account.deploy().await;
+        account
+    }
+
+    pub async fn before_another_major(from: u32, role: Role) -> Self {
+        let options = SandboxOptions { source_version: from, target_version: 18, ..Postgres::hurried() };
+        Self::of(Stage::of(options).await, How::Logically, role).await
+    }
+
     pub async fn without_deployment() -> Self {
+        Self::of(Stage::with(Postgres::hurried()).await, How::Physically, Role::Superuser).await
+    }
+
+    async fn of(mut stage: Stage, how: How, role: Role) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let mut stage = Stage::with(Postgres::hurried()).await;
         let cloud = Cloud::start(stage.scene.sandbox.folder()).await.unwrap();
         let proxy = Proxy::start(cloud.moto(), cloud.ministack()).await;
         let overlay = Arc::new(Rds::default());
@@ -135,7 +184,7 @@ impl Account {
         let fronts = Arc::new(Fronts::default());
         lead_the_pooler(&mut stage, fronts.port("orders")).await;
         stage.scene.add_env(Cloud::env_through(&proxy.url()));
-        let password = password(&stage);
+        let password = password(&stage, role);
         stage.scene.add_env([("RDS_PASSWORD".to_owned(), password)]);
         let stage = Arc::new(stage);
         for (which, name) in [(Which::Blue, "orders"), (Which::Green, "orders-green")] {
@@ -143,27 +192,40 @@ impl Account {
             let server = if matches!(which, Which::Blue) { &sandbox.source } else { &sandbox.target };
             let (fronts, stage) = (fronts.clone(), Arc::downgrade(&stage));
             let (url, data) = (server.url(Role::Superuser, "postgres"), server.data().to_owned());
-            let behind = Behind { which, name: Mutex::default(), fronts, stage, port: server.port(), url, data };
+            let behind = Behind { which, how, name: Mutex::default(), fronts, stage, port: server.port(), url, data };
             behind.renamed(name);
             overlay.serves(name, Arc::new(behind));
         }
         let client = rds::Client::new(&sdk_config(&proxy.url()));
-        let account = Self { stage, proxy, overlay, fronts, client, _cloud: cloud };
+        let account = Self { stage, how, role, proxy, overlay, fronts, client, _cloud: cloud };
         account.make_blue().await;
         account.write(&steps());
         account
     }
 
-    async fn make_blue(&self) {
-        let group = self.client.create_db_parameter_group().db_parameter_group_name("orders-15");
-        group.db_parameter_group_family("postgres15").description("ours").send().await.unwrap();
+    fn versions(&self) -> (String, String) {
+        let sandbox = &self.stage.scene.sandbox;
+        let version = |server: &PostgresServer| format!("{}.8", server.major());
+        (version(&sandbox.source), version(&sandbox.target))
+    }
+
+    async fn make_group(&self, name: &str, version: &str) {
+        let family = format!("postgres{}", version.split('.').next().unwrap());
+        let group = self.client.create_db_parameter_group().db_parameter_group_name(name);
+        group.db_parameter_group_family(family).description("ours").send().await.unwrap();
         let logical = rds::types::Parameter::builder().parameter_name("rds.logical_replication").parameter_value("1");
         let logical = logical.apply_method(rds::types::ApplyMethod::PendingReboot).build();
-        let set = self.client.modify_db_parameter_group().db_parameter_group_name("orders-15").parameters(logical);
+        let set = self.client.modify_db_parameter_group().db_parameter_group_name(name).parameters(logical);
         set.send().await.unwrap();
+    }
+
+    async fn make_blue(&self) {
+        let (blue, green) = self.versions();
+        self.make_group("orders-blue", &blue).await;
+        self.make_group(GROUP, &green).await;
         let create =
             self.client.create_db_instance().db_instance_identifier("orders").db_instance_class("db.m7g.large");
-        let create = create.db_parameter_group_name("orders-15").engine("postgres").engine_version("15.8");
+        let create = create.db_parameter_group_name("orders-blue").engine("postgres").engine_version(blue);
         let create = create.allocated_storage(100).backup_retention_period(7).master_username("postgres");
         create.master_user_password("hush-hush-hush").send().await.unwrap();
         self.rest().await;
@@ -178,6 +240,7 @@ impl Account {
     /// The deployment, made by hand.
     pub async fn deploy(&self) {
         let create = self.client.create_blue_green_deployment().blue_green_deployment_name(DEPLOYMENT);
+        let create = create.target_engine_version(self.versions().1).target_db_parameter_group_name(GROUP);
         create.source("arn:aws:rds:us-east-1:123456789012:db:orders").send().await.unwrap();
         while self.overlay.deployment_status(DEPLOYMENT) != "AVAILABLE" {
             self.client.describe_blue_green_deployments().send().await.unwrap();
@@ -191,8 +254,9 @@ impl Account {
         let file = scene.runbook.with_file_name("make.yaml");
         let text = format!(
             "version: 1\nname: make\nstage: rehearsal\nsystems:\n{}steps:\n  - create-blue-green: {{ of: green, from: blue, \
-             engine-version: \"15.8\", timeout: 1m }}\n",
-            named()
+             engine-version: \"{}\", parameter-group: {GROUP}, timeout: 1m }}\n",
+            named(),
+            self.versions().1
         );
         std::fs::write(&file, text).unwrap();
         scene.must(0, &["run", file.to_str().unwrap(), "--output", "json"]).await;
@@ -203,9 +267,10 @@ impl Account {
         let scene = &self.stage.scene;
         scene.write(steps);
         let text = std::fs::read_to_string(&scene.runbook).unwrap();
+        let role = self.role.name();
         let database = |rds: &str| {
             format!(
-                "{{ postgres: {{ rds: {rds}, user: postgres, password: \"${{env:RDS_PASSWORD}}\", database: shop }} }}"
+                "{{ postgres: {{ rds: {rds}, user: {role}, password: \"${{env:RDS_PASSWORD}}\", database: shop }} }}"
             )
         };
         let text = text
@@ -216,7 +281,10 @@ impl Account {
 
     /// After a switchover, everything as it was before it: another green instance follows, the pooler knows the old name.
     pub async fn again(&self) {
-        self.stage.replica_again().await;
+        match self.how {
+            How::Physically => self.stage.replica_again().await,
+            How::Logically => logical::follow(&self.stage.scene.sandbox).await,
+        }
         self.overlay.deployment_again(DEPLOYMENT);
         let pooler = &self.stage.scene.sandbox.pgbouncers[0];
         let (old, new) = (self.fronts.port("orders-old1"), self.fronts.port("orders"));
@@ -239,9 +307,9 @@ fn named() -> String {
     format!("  blue: {{ rds: {{ instance: orders }} }}\n  green: {{ rds: {{ blue-green: {DEPLOYMENT} }} }}\n")
 }
 
-fn password(stage: &Stage) -> String {
-    let url = stage.scene.sandbox.source.url(Role::Superuser, "postgres");
-    url.split_once("//postgres:").unwrap().1.split_once('@').unwrap().0.to_owned()
+fn password(stage: &Stage, role: Role) -> String {
+    let url = stage.scene.sandbox.source.url(role, "postgres");
+    url.split_once(&format!("//{}:", role.name())).unwrap().1.split_once('@').unwrap().0.to_owned()
 }
 
 /// As a team has it: the pooler knows the source by its name.

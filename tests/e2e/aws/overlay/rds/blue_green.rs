@@ -9,6 +9,7 @@
 
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc};
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
 use super::{
@@ -26,7 +27,8 @@ pub(super) struct Deployment {
     details: String,
     /// Looks until it goes on.
     looks: usize,
-    work: Option<JoinHandle<()>>,
+    /// Ends with the reason when RDS takes everything back.
+    work: Option<JoinHandle<Option<String>>>,
     tags: Vec<(String, String)>,
 }
 
@@ -112,6 +114,10 @@ impl State {
             return Err((400, "SourceDatabaseNotSupportedFault", message.into()));
         }
         let mut node = of.node.clone();
+        // User guide, "Preparing an RDS for PostgreSQL DB instance for a blue/green deployment": to another major version the
+        // blue one's own group must have logical replication on, in force.
+        let publishes = of.in_force.get("rds.logical_replication").is_some_and(|value| value == "1");
+        let of_version = &of.node.text("EngineVersion").to_owned();
         node.set("DBInstanceIdentifier", &green);
         node.set("DBInstanceArn", format!("arn:aws:rds:us-east-1:123456789012:db:{green}"));
         node.set("DbiResourceId", format!("db-LOCAL{number:021}"));
@@ -127,9 +133,23 @@ impl State {
             let fields = vec![Node::leaf("DBParameterGroupName", group), Node::leaf("ParameterApplyStatus", "in-sync")];
             node.put(Node::of("DBParameterGroups", vec![Node::of("DBParameterGroup", fields)]));
         }
-        let phases = VecDeque::from([Phase::new("creating", self.looks, Then::Nothing)]);
+        let major = |version: &str| version.split('.').next().unwrap_or_default().to_owned();
+        let (was, is) = (major(of_version), major(node.text("EngineVersion")));
+        if was != is && form.get("TargetDBParameterGroupName").is_none() {
+            let group = format!("default.postgres{is}");
+            let fields = vec![Node::leaf("DBParameterGroupName", group), Node::leaf("ParameterApplyStatus", "in-sync")];
+            node.put(Node::of("DBParameterGroups", vec![Node::of("DBParameterGroup", fields)]));
+        }
+        if node.text("Engine") == "postgres" && was != is && !publishes {
+            self.unmade = Some("of incompatible parameter settings: rds.logical_replication must be 1".to_owned());
+        }
+        let creating = Phase::new("creating", self.looks, Then::Nothing);
         let in_force = self.values_of(node.text("DBParameterGroups/DBParameterGroup/DBParameterGroupName"));
         let local = self.locals.get(&green).cloned();
+        let phases = VecDeque::from([match local.clone() {
+            Some(local) => creating.with(async move { local.follows().await }),
+            None => creating,
+        }]);
         self.instances.push(Instance { node, local, emulated: None, phases, pending: BTreeMap::new(), in_force });
         let keys = form.list("Tags.Tag", ".Key").zip(form.list("Tags.Tag", ".Value"));
         let deployment = Deployment {
@@ -231,7 +251,10 @@ impl State {
     /// switchover fails, all of it is taken back.
     fn switched_or_not(&mut self, at: usize) {
         let (blue, green) = (self.deployments[at].blue.clone(), self.deployments[at].green.clone());
-        if let Some(why) = self.guardrail.clone() {
+        let told = self.deployments[at].work.take().and_then(FutureExt::now_or_never);
+        let told =
+            told.and_then(|done| done.unwrap_or_else(|panic| Some(format!("a rule of the overlay broke: {panic}"))));
+        if let Some(why) = self.guardrail.clone().or(told) {
             (self.deployments[at].status, self.deployments[at].details) = ("SWITCHOVER_FAILED", why);
             let id = self.deployments[at].id.clone();
             return self.tell_of(DEPLOYMENT, &id, "failure", "Switchover canceled on blue/green deployment.");
@@ -313,10 +336,15 @@ impl State {
 
 /// User guide, "Switching a blue/green deployment", the actions of a switchover: writes are stopped and connections dropped on
 /// both sides, and new ones refused; the green one catches up; the former one allows only reads until it is rebooted.
-async fn really(blue: Arc<dyn Local>, green: Arc<dyn Local>) {
+async fn really(blue: Arc<dyn Local>, green: Arc<dyn Local>) -> Option<String> {
+    let refused = green.refuses().await;
+    if refused.is_some() {
+        return refused;
+    }
     blue.shut().await;
     green.shut().await;
     green.caught_up().await;
     blue.left_behind().await;
     green.promoted().await;
+    None
 }

@@ -40,6 +40,14 @@ pub trait Local: Send + Sync {
     /// PromoteReadReplica: it stops to follow, and takes writes from now on.
     async fn promoted(&self) {}
 
+    /// It is made as the green instance of a deployment: it has everything of the blue one, and follows it.
+    async fn follows(&self) {}
+
+    /// Why RDS's guardrails stop a switchover to it, as the servers are now.
+    async fn refuses(&self) -> Option<String> {
+        None
+    }
+
     /// A switchover of a Blue/Green deployment begins: connections are dropped, and nobody gets in until it has a name again.
     async fn shut(&self) {}
 

@@ -1,0 +1,36 @@
+//! How RDS replicates a deployment, and the choices between its two databases.
+
+use crate::engine::postgres::choose as native;
+use crate::engine::promotion;
+use crate::plan::{Choices, Plan};
+use crate::runbook::model::{Means, Replicate, System};
+use crate::systems::Result;
+use crate::systems::pair::Replicated;
+use crate::systems::postgres::{Access, catalog};
+use crate::systems::world::World;
+
+/// How RDS replicates it: "PostgreSQL replication methods for blue/green deployments" in the user guide: logically to another
+/// major version, physically otherwise.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/blue-green-deployments-replication-type.html>
+pub async fn replicated(plan: &Plan, replicate: &Replicate) -> Result<Replicated> {
+    let postgres = matches!(plan.systems.get(&replicate.from), Some(System::Postgres(_)));
+    if replicate.through != Means::BlueGreen || !postgres {
+        return Ok(Replicated::Physically);
+    }
+    let world = World::new(plan.systems.clone());
+    let (source, target) = tokio::join!(major(&world, &replicate.from), major(&world, &replicate.to));
+    // The source's error is told first, whichever came first.
+    let (source, target) = (source?, target?);
+    Ok(if source == target { Replicated::Physically } else { Replicated::Logically })
+}
+
+async fn major(world: &World, name: &str) -> Result<u32> {
+    let session = world.postgres(name)?.connect(Access::ReadOnly).await?;
+    Ok(catalog::identity(&session).await?.major())
+}
+
+pub(super) async fn choose(plan: &Plan, replicate: &Replicate) -> Result<Choices> {
+    let mut choices = native::choose(plan, replicate).await?;
+    choices.blue_green = Some(promotion::chosen(plan, replicate).await?);
+    Ok(choices)
+}
