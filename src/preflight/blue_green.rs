@@ -4,6 +4,7 @@
 use super::{Check, Finding};
 use crate::systems::aws::rds::Server;
 use crate::systems::aws::rds::blue_green::{Deployment, Standing};
+use crate::systems::mysql::replica::Follows;
 
 /// What is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,48 @@ pub fn physical(facts: &Facts, logical: i64) -> Vec<Finding> {
 #[must_use]
 pub fn logical(facts: &Facts, own: &[String], lacks: Option<&str>) -> Vec<Finding> {
     vec![upgrade(facts), publisher(facts, own), stream(facts, lacks)]
+}
+
+/// What is found besides of MySQL and MariaDB, which RDS replicates by the binary log; with whom the blue one follows itself.
+/// Pure.
+#[must_use]
+pub fn binary_log(facts: &Facts, follows: &[Follows]) -> Vec<Finding> {
+    vec![later(facts), external(facts, follows)]
+}
+
+fn later(facts: &Facts) -> Finding {
+    let check = Check {
+        id: "blue-green-version",
+        system: &facts.system,
+        why: "RDS follows by the binary log from an instance to one of the same kind that is no older.",
+    };
+    let (blue, green) = (&facts.blue, &facts.green);
+    let detail = format!(
+        "{} is {} {}, {} is {} {}.",
+        blue.identifier, blue.engine, blue.version, green.identifier, green.engine, green.version
+    );
+    let parts = |version: &str| version.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>();
+    let known = ["mysql", "mariadb"].contains(&blue.engine.as_str()) && blue.engine == green.engine;
+    if known && parts(&blue.version) <= parts(&green.version) {
+        return check.pass("RDS replicates it by the binary log", detail);
+    }
+    let mend = vec!["-- leave out `through: blue-green`: the servers' own replication moves it, too".into()];
+    check.fail("this deployment is not switched over", detail, mend)
+}
+
+fn external(facts: &Facts, follows: &[Follows]) -> Finding {
+    let check = Check {
+        id: "blue-green-external",
+        system: &facts.source,
+        why: "RDS refuses the switchover of an instance that follows a server outside.",
+    };
+    let running: Vec<String> =
+        follows.iter().filter(|one| one.trouble.is_none()).map(|one| format!("server_id {}", one.server_id)).collect();
+    if running.is_empty() {
+        return check.pass("it follows no other server", "No stream of its own runs.");
+    }
+    let mend = vec!["CALL mysql.rds_stop_replication;".to_owned()];
+    check.fail("it follows another server", format!("{}.", running.join(", ")), mend)
 }
 
 fn upgrade(facts: &Facts) -> Finding {
@@ -128,10 +171,8 @@ fn version(facts: &Facts) -> Finding {
     );
     let major = |server: &Server| server.version.split('.').next().map(str::to_owned);
     if blue.engine != "postgres" || green.engine != "postgres" {
-        let mend = vec![
-            "-- leave out `through: blue-green`: the servers' own replication moves MySQL and MariaDB, too".into(),
-        ];
-        return check.fail("only RDS for PostgreSQL is switched over", detail, mend);
+        let mend = vec!["-- correct the `rds` systems: both databases are PostgreSQL".into()];
+        return check.fail("these are no instances of RDS for PostgreSQL", detail, mend);
     }
     if major(blue) == major(green) {
         return check.pass("it replicates physically", detail);
@@ -215,6 +256,23 @@ mod tests {
         let version = vec![("blue-green-version".to_owned(), Level::Fail)];
         assert_eq!(worst(|facts| facts.green = server("postgres", "16.4")), version);
         assert_eq!(worst(|facts| facts.blue = server("mysql", "15.8")), version);
+    }
+
+    #[test]
+    fn by_the_binary_log_it_follows_an_instance_that_is_no_later_and_follows_nobody() {
+        let found = |blue: Server, green: Server, follows: &[Follows]| {
+            let facts = Facts { blue, green, ..facts() };
+            let failed = binary_log(&facts, follows).into_iter().filter(|finding| finding.level == Level::Fail);
+            failed.inspect(|finding| assert!(!finding.mend.is_empty())).map(|finding| finding.id).collect::<Vec<_>>()
+        };
+        let mysql = |version: &str| server("mysql", version);
+        assert_eq!(found(mysql("8.0.39"), mysql("8.4.3"), &[]), Vec::<String>::new());
+        assert_eq!(found(mysql("8.0.39"), mysql("8.0.9"), &[]), ["blue-green-version"]);
+        assert_eq!(found(mysql("8.0.39"), server("mariadb", "10.11.9"), &[]), ["blue-green-version"]);
+        let stands = Follows { server_id: 7, trouble: Some("it does not receive".into()), ..Follows::default() };
+        let runs = Follows { trouble: None, ..stands.clone() };
+        assert_eq!(found(mysql("8.0.39"), mysql("8.0.39"), &[stands]), Vec::<String>::new());
+        assert_eq!(found(mysql("8.0.39"), mysql("8.0.39"), &[runs]), ["blue-green-external"]);
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub const NEVER_ACCEPTED: &[&str] = &[
     "blue-green-status",
     "blue-green-version",
     "blue-green-logical",
+    "blue-green-external",
 ];
 
 /// The findings, failures first; those that the runbook accepts warn.

@@ -136,7 +136,7 @@ impl CreateInstance {
     }
 }
 
-/// Make a Blue/Green deployment of an instance of RDS for PostgreSQL, and wait until its green instance follows.
+/// Make a Blue/Green deployment of an instance of RDS, and wait until its green instance follows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CreateBlueGreen {

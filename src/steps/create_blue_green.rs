@@ -148,7 +148,7 @@ impl CreateBlueGreen {
         let reads = cx.rig.aws(&self.from).await?;
         let source = rds_server::server(cx, &reads, &self.from).await?;
         let mut unfit = judge::unfit(self, &source);
-        unfit.extend(finding::unpublished(self, &reads, &source).await?);
+        unfit.extend(finding::unfit_groups(self, &reads, &source).await?);
         if !unfit.is_empty() {
             return Err(self.refused(format!("{} can't be copied: {}", source.identifier, unfit.join("; ")), UNFIT));
         }

@@ -34,6 +34,10 @@ pub trait Promotable: Send + Sync {
     }
     /// When a server was started, and whether it takes writes; by a connection of its own.
     async fn started(&self, cx: &Context, side: &str) -> Result<(String, bool)>;
+    /// Whether it was started anew between two such looks.
+    fn is_restarted(&self, before: &str, now: &str) -> bool {
+        before != now
+    }
 
     /// What a person can do when RDS will never switch over.
     fn way_out(&self) -> &'static str {

@@ -41,8 +41,8 @@ pub async fn restart(kind: &dyn Promotable, cx: &Context, source: &str) -> Outco
                 ask(cx, &of, source, &now).await?;
                 "it is asked to reboot".to_owned()
             }
-            (Some(before), Ok((now, true))) if before != now => return Ok(()),
-            (Some(before), Ok((now, _))) if before == now && long_ago(asked) => {
+            (Some(before), Ok((now, true))) if kind.is_restarted(&before, &now) => return Ok(()),
+            (Some(before), Ok((now, _))) if !kind.is_restarted(&before, &now) && long_ago(asked) => {
                 ask(cx, &of, source, &now).await?;
                 "it is asked to reboot again".to_owned()
             }
@@ -51,8 +51,8 @@ pub async fn restart(kind: &dyn Promotable, cx: &Context, source: &str) -> Outco
         };
         if began.elapsed() > PATIENCE.0 {
             let message = format!("{source} did not come back from its reboot within {PATIENCE}: {words}");
-            let hint = "its events say more (`aws rds describe-events`); `pointsman retry` looks again. Until then the slot \
-                        on the new side keeps what is written";
+            let hint = "its events say more (`aws rds describe-events`); `pointsman retry` looks again. Until then the new \
+                        side keeps what is written";
             return Err(StepError::told(FailureKind::Deadline, message, Some(hint)));
         }
         cx.progress(&of.step, &format!("the way back: {source}: {words}"));

@@ -66,10 +66,12 @@ fn filters(side: &Survey) -> Finding {
         system: &side.system,
         why: "What a filter keeps out is not applied, and no lag and no error says so.",
     };
-    let mut found: Vec<String> = side.activity.channels.iter().flat_map(|channel| channel.filters.clone()).collect();
+    let ours = |words: &&String| !side.server.rds || words.split_once(" = ").is_none_or(|(_, rule)| !is_of_rds(rule));
+    let of_channels = side.activity.channels.iter().flat_map(|channel| &channel.filters);
+    let mut found: Vec<String> = of_channels.filter(ours).cloned().collect();
     let global = side.variables.iter().filter(|(name, value)| {
         (name.starts_with("replicate_do") || name.starts_with("replicate_ignore") || name.starts_with("replicate_wild"))
-            && !value.is_empty()
+            && !(value.is_empty() || side.server.rds && is_of_rds(value))
     });
     found.extend(global.map(|(name, value)| format!("{name} = {value}")));
     found.sort_unstable();
@@ -92,6 +94,13 @@ fn filters(side: &Survey) -> Finding {
         ]
     };
     check.fail("replication is filtered", format!("{}.", names(&found)), mend)
+}
+
+/// Tables that RDS keeps for itself on each instance, and lets no stream carry (`Replicate_Ignore_Table` in its replicas'
+/// states).
+fn is_of_rds(rule: &str) -> bool {
+    let own = |table: &str| ["mysql.rds_", "mysql.plugin", "innodb_memcache."].iter().any(|own| table.starts_with(own));
+    rule.split(',').all(|table| own(table.trim()))
 }
 
 fn schemas(input: &PreflightInput) -> Finding {
@@ -252,6 +261,15 @@ mod tests {
             judged_mariadb("replication-filters", "target", |input| set(&mut input.target, "replicate_ignore_db", "x"));
         assert_eq!((global.level, global.mend.len()), (Level::Fail, 1));
         assert!(global.mend[0].starts_with("SET GLOBAL replicate_ignore_db = '';"));
+        let on_rds = |rule: &'static str| {
+            judged("replication-filters", "target", move |input| {
+                input.target.server.rds = true;
+                set(&mut input.target, "replicate_ignore_table", rule);
+            })
+            .level
+        };
+        assert_eq!(on_rds("mysql.rds_history,mysql.plugin,innodb_memcache.cache_policies"), Level::Pass);
+        assert_eq!(on_rds("mysql.rds_history,mysql.user"), Level::Fail);
     }
 
     #[test]

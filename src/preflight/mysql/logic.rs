@@ -150,7 +150,7 @@ fn definers(input: &PreflightInput) -> Finding {
 }
 
 /// Everything that is loaded names its definer, whether or not it has that account's privileges.
-fn definer_privilege(input: &PreflightInput) -> Finding {
+pub(super) fn definer_privilege(input: &PreflightInput) -> Finding {
     let side = &input.target;
     let check = Check {
         id: "definer-privilege",

@@ -7,7 +7,7 @@ use super::{PreflightInput, TOPICS, accept};
 use crate::systems::mysql::catalog::Identity;
 use crate::systems::mysql::gtid::GtidSet;
 use crate::systems::mysql::replica::{Follows, only};
-use crate::systems::mysql::survey::{SessionGroup, Survey};
+use crate::systems::mysql::survey::{ProgramKind, SessionGroup, Survey};
 
 /// What is only asked of two servers of which one is copied to the other, and made to follow.
 const NO_QUESTION: &[&str] = &[
@@ -46,6 +46,7 @@ pub fn judge(input: &PreflightInput, facts: &Facts, by_server: bool) -> Vec<Find
     findings.retain(|found| {
         let id = found.id.as_str();
         !(NO_QUESTION.contains(&id)
+            || (!by_server && of_rds(input, found))
             || (found.system == *target && NOT_OF_TARGET.contains(&id))
             || (found.system == *source && NOT_OF_SOURCE.contains(&id)))
     });
@@ -59,11 +60,32 @@ pub fn judge(input: &PreflightInput, facts: &Facts, by_server: bool) -> Vec<Find
     }
     findings.extend([of_source(asked, facts), runs(input, facts), delay(input, facts), shut(&input.target)]);
     findings.extend([synchronous(&input.source, facts), readers(&input.target), behind(&input.target)]);
-    findings.extend([account(&input.source, facts), apart(input)]);
+    findings.extend([account(&input.source, facts), apart(input), events(asked)]);
     if by_server {
         findings.push(promotion(&input.target));
     }
     accept(findings, &input.accept)
+}
+
+/// What is no question where RDS replicates and promotes: it keeps the source's log for its own replicas, and the way back
+/// begins by file and position.
+fn of_rds(input: &PreflightInput, found: &Finding) -> bool {
+    let (by_position, of_source) = (!input.source.is_mariadb(), found.system == input.source.system);
+    (by_position && found.id == "errant-gtids") || (of_source && found.id == "binlog-retention")
+}
+
+/// Nothing is loaded; but events are switched on where writes go, under their definers' names.
+fn events(asked: &PreflightInput) -> Finding {
+    let mut asked = asked.clone();
+    asked.source.programs.retain(|program| program.kind == ProgramKind::Event);
+    let mut found = super::logic::definer_privilege(&asked);
+    found.why = "Events rest on a replica and are switched on when it takes writes: only an account with a privilege for it may \
+                 do that to what somebody else defined, and only one with SYSTEM_USER to what an administrator did."
+        .to_owned();
+    if !found.mend.is_empty() {
+        found.mend.insert(0, "-- on the source, from where it comes to the replica:".to_owned());
+    }
+    found
 }
 
 const ERRANT: [&str; 2] = [
@@ -326,6 +348,7 @@ mod tests {
     use super::super::Level;
     use super::super::testing::{find, input, mariadb, session, set};
     use super::*;
+    use crate::systems::mysql::survey::Program;
 
     fn facts() -> Facts {
         let of = |input: &PreflightInput| Follows {
@@ -417,6 +440,50 @@ mod tests {
             .level
         };
         assert_eq!([reader(&["repl@h"]), reader(&["repl@h", "repl@i"])], [Level::Pass, Level::Warn]);
+    }
+
+    #[test]
+    fn of_what_others_defined_only_events_are_touched() {
+        let with = |kind: ProgramKind| {
+            judged("definer-privilege", "target", move |input, _| {
+                input.source.programs = vec![Program { kind, ..program() }];
+                input
+                    .target
+                    .account
+                    .privileges
+                    .retain(|privilege| privilege != "ALL PRIVILEGES" && privilege != "SUPER");
+                input.target.account.privileges.retain(|privilege| !privilege.starts_with("SET"));
+            })
+        };
+        assert_eq!(with(ProgramKind::View).level, Level::Pass);
+        let found = with(ProgramKind::Event);
+        assert!(found.level == Level::Fail && found.mend[0].contains("on the source"), "{found:?}");
+    }
+
+    fn program() -> Program {
+        Program {
+            kind: ProgramKind::Event,
+            schema: "shop".into(),
+            name: "x".into(),
+            definer: "app@%".into(),
+            as_definer: true,
+            about: "ENABLED".into(),
+        }
+    }
+
+    #[test]
+    fn where_rds_promotes_its_own_transactions_and_its_own_log_are_no_question() {
+        let mut input = pair(input());
+        input.target.activity.errant = Some("4e11fa47-71ca-11e1-9e33-c80aa9429562:1".into());
+        set(&mut input.source, "binlog_expire_logs_seconds", "60");
+        let failed = |by_server| {
+            let findings = judge(&input, &facts(), by_server).into_iter();
+            findings.filter(|found| found.level == Level::Fail).map(|found| found.id).collect::<Vec<_>>()
+        };
+        assert_eq!(failed(false), Vec::<String>::new());
+        let mut by_server = failed(true);
+        by_server.sort();
+        assert_eq!(by_server, ["binlog-retention", "errant-gtids"]);
     }
 
     #[test]

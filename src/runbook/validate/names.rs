@@ -126,7 +126,7 @@ fn one_kind(check: &mut Check<'_>, path: &str, from: &str, to: &str) {
     }
 }
 
-/// A Blue/Green deployment is of RDS for PostgreSQL, and both databases say which instances they are.
+/// Both databases of a Blue/Green deployment say which instances of RDS they are.
 fn blue_green(check: &mut Check<'_>, path: &str, step: &Replicate) {
     let through = step.through == Means::BlueGreen;
     if let Some(limit) = &step.switchover_timeout {
@@ -143,9 +143,7 @@ fn blue_green(check: &mut Check<'_>, path: &str, step: &Replicate) {
     let runbook = check.runbook;
     for (key, name, wanted) in [("from", &step.from, "instance"), ("to", &step.to, "blue-green")] {
         let Some(database) = runbook.systems.get(name) else { continue };
-        if database.kind() != "postgres" {
-            let message = format!("`{name}` is a {}: only RDS for PostgreSQL is switched over", database.kind());
-            check.error(&format!("{path}/{key}"), "wrong-system", &message, "leave out `through`");
+        if !DATABASES.contains(&database.kind()) {
             continue;
         }
         let named = database.naming().and_then(|naming| runbook.systems.get(naming.rds));

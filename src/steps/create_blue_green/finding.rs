@@ -36,12 +36,24 @@ async fn group(step: &CreateBlueGreen, world: &World) -> Option<Finding> {
     Some(check.warn("the green instance would have no way back", detail, mend))
 }
 
-/// Why RDS could not replicate it logically; nothing where it would not have to.
-pub(super) async fn unpublished(
+/// Why the parameter groups are not as they must be for its kind of replication.
+pub(super) async fn unfit_groups(
     step: &CreateBlueGreen,
     aws: &Aws,
     source: &Server,
 ) -> Result<Option<String>, DriverError> {
+    if source.engine == "postgres" {
+        return unpublished(step, aws, source).await;
+    }
+    let found = rds::instance(aws, &source.identifier).await?;
+    let Some(group) = step.parameter_group.as_deref().or(found.groups.first().map(|group| group.name.as_str())) else {
+        return Ok(None);
+    };
+    Ok(judge::unfit_for_green(group, &rds::parameters(aws, Kind::Instance, group).await?))
+}
+
+/// Why RDS could not replicate it logically; nothing where it would not have to.
+async fn unpublished(step: &CreateBlueGreen, aws: &Aws, source: &Server) -> Result<Option<String>, DriverError> {
     if !judge::is_logical(step, source) {
         return Ok(None);
     }
@@ -87,8 +99,8 @@ async fn source(step: &CreateBlueGreen, world: &World) -> Finding {
         }
     };
     let mut unfit = judge::unfit(step, &server);
-    let published = async { unpublished(step, &world.aws(&step.from, Access::ReadOnly).await?, &server).await };
-    match published.await {
+    let groups = async { unfit_groups(step, &world.aws(&step.from, Access::ReadOnly).await?, &server).await };
+    match groups.await {
         Ok(why) => unfit.extend(why),
         Err(error) => return check.fail("its parameters can't be read", format!("{error}."), vec![CORRECT.to_owned()]),
     }

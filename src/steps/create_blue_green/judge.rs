@@ -1,5 +1,6 @@
 //! What a deployment would be made of, and what was made: pure judgements.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::runbook::model::CreateBlueGreen;
@@ -24,6 +25,9 @@ impl CreateBlueGreen {
     }
 }
 
+/// Whose deployments are switched over here.
+const ENGINES: [&str; 3] = ["postgres", "mysql", "mariadb"];
+
 /// Why it could not be made, or not so that our window can switch it over.
 ///
 /// "Limitations and considerations" and "PostgreSQL replication methods for blue/green deployments" in the user guide; a
@@ -31,10 +35,13 @@ impl CreateBlueGreen {
 /// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/blue-green-deployments-considerations.html>
 pub(super) fn unfit(step: &CreateBlueGreen, source: &Server) -> Vec<String> {
     let mut all = Vec::new();
-    if source.engine != "postgres" {
-        all.push(format!("it is {}, and only RDS for PostgreSQL is switched over here", source.engine));
+    if !ENGINES.contains(&source.engine.as_str()) {
+        all.push(format!(
+            "it is {}, and only RDS for PostgreSQL, MySQL and MariaDB is switched over here",
+            source.engine
+        ));
     } else if let Some(wanted) = &step.engine_version {
-        all.extend(other_version(wanted, &source.version));
+        all.extend(other_version(wanted, source));
     }
     if source.backup_days == 0 {
         all.push("it has no automated backups, and RDS copies no such instance".to_owned());
@@ -61,10 +68,11 @@ pub(super) fn is_logical(step: &CreateBlueGreen, source: &Server) -> bool {
     source.engine == "postgres" && wanted.is_some() && wanted != major(&source.version)
 }
 
-fn other_version(wanted: &str, is: &str) -> Option<String> {
+fn other_version(wanted: &str, source: &Server) -> Option<String> {
+    let is = &source.version;
     match (parts(wanted), parts(is)) {
         (Some(wants), Some(has)) if wants < has => Some(format!("{wanted} is older than {is}")),
-        (Some(wants), Some(has)) if wants.first() != has.first() => {
+        (Some(wants), Some(has)) if source.engine == "postgres" && wants.first() != has.first() => {
             let least = LOGICAL_FROM.iter().find(|(major, _)| has.first() == Some(major));
             let too_old = |(major, minor): &(u32, u32)| {
                 has.get(1).is_none_or(|has| has < minor).then(|| {
@@ -94,6 +102,27 @@ pub(super) fn unpublished(group: &str, status: &str, logical: Option<&str>) -> O
         )),
     }
 }
+
+/// Why a parameter group can't be that of a green instance of MySQL or MariaDB: RDS wants its event scheduler off when it is
+/// made ("Limitations and considerations" in the user guide), and the locks of accounts, which are our fence, must come to it.
+pub(super) fn unfit_for_green(group: &str, set: &BTreeMap<String, String>) -> Option<String> {
+    let is_on = |name: &str| set.get(name).is_some_and(|value| value.eq_ignore_ascii_case("on") || value == "1");
+    if is_on("event_scheduler") {
+        return Some(format!("event_scheduler is ON in {group}, and RDS wants it off on the green one: {OWN_GROUP}"));
+    }
+    let filters = set.iter().filter(|(name, value)| {
+        let name = name.replace('-', "_");
+        !value.is_empty()
+            && ["replicate_do", "replicate_ignore", "replicate_wild"].iter().any(|kind| name.starts_with(kind))
+    });
+    let filters: Vec<String> = filters.map(|(name, value)| format!("{name} = {value}")).collect();
+    if filters.is_empty() {
+        return None;
+    }
+    Some(format!("{group} has {}, and the green one must apply everything: {OWN_GROUP}", filters.join(", ")))
+}
+
+const OWN_GROUP: &str = "name a `parameter-group` of its own without that";
 
 /// What of the green instance is otherwise than planned.
 pub(super) fn differs(step: &CreateBlueGreen, green: &Instance) -> Vec<String> {
@@ -161,7 +190,9 @@ mod tests {
         assert!(unfit("16.9", instance("17.4").build()).contains("16.9 is older than 17.4"));
         assert!(unfit("17.4", instance("17.10").build()).contains("17.4 is older than 17.10"));
         assert!(unfit("latest", instance("17.4").build()).contains("no version"));
-        assert!(unfit("17.4", instance("17.4").engine("mysql").build()).contains("it is mysql"));
+        assert!(unfit("19.0", instance("19.0").engine("oracle-ee").build()).contains("it is oracle-ee"));
+        assert_eq!(unfit("8.4.3", instance("8.0.39").engine("mysql").build()), "", "by the binary log");
+        assert!(unfit("8.0.9", instance("8.0.39").engine("mysql").build()).contains("older"));
         assert!(unfit("17.4", instance("17.4").backup_retention_period(0).build()).contains("no automated backups"));
         let secret = MasterUserSecret::builder().secret_arn("arn:aws:secretsmanager:…").build();
         assert!(unfit("17.4", instance("17.4").master_user_secret(secret).build()).contains("Secrets Manager"));
@@ -179,6 +210,17 @@ mod tests {
         assert!(unpublished("orders", "pending-reboot", Some("1")).unwrap().contains("waits for a reboot"));
         assert!(unpublished("orders", "in-sync", Some("0")).unwrap().contains("is 0 in orders"));
         assert!(unpublished("orders", "in-sync", None).unwrap().contains("is not set in orders"));
+    }
+
+    #[test]
+    fn a_green_one_of_mysql_runs_no_events_and_applies_everything() {
+        let unfit =
+            |name: &str, value: &str| unfit_for_green("orders", &BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        assert_eq!(unfit("event_scheduler", "OFF"), None);
+        assert!(unfit("event_scheduler", "ON").unwrap().contains("event_scheduler is ON in orders"));
+        assert_eq!(unfit("replicate-wild-ignore-table", ""), None);
+        assert!(unfit("replicate-wild-ignore-table", "mysql.%").unwrap().contains("= mysql.%, and the green"));
+        assert!(unfit("replicate_ignore_db", "audit").is_some());
     }
 
     #[test]

@@ -24,6 +24,8 @@ const NO_TABLE: &str = "1146";
 const NO_SCHEMA: &str = "1049";
 /// Code: no such procedure.
 const NO_PROCEDURE: &str = "1305";
+/// Codes: the server is read-only, and our account is not let through.
+const NOT_WRITABLE: [&str; 2] = ["1227", "1290"];
 
 /// Sessions of clients, as a condition on `information_schema.PROCESSLIST`; `EXEMPT` is a list of users with commas.
 pub const CLIENTS: &str = "COMMAND NOT IN ('Binlog Dump', 'Binlog Dump GTID', 'Daemon') AND COMMAND NOT LIKE 'Slave%' \
@@ -218,11 +220,20 @@ pub async fn owner(session: &Session) -> Result<Option<String>> {
 }
 
 /// Makes `epoch` the only one that may change a server that the run has. Waits for what an older executor has under
-/// way. Does nothing before [`claim`].
+/// way. Does nothing before [`claim`], nor on a server that takes no writes of ours: no executor can change anything there,
+/// and with an epoch that was not raised none can later.
 pub async fn raise_epoch(session: &Session, run: &str, epoch: u64) -> Result<()> {
     let sql = format!("CALL pointsman.take({}, {epoch}, 0)", literal(run));
     match session.batch("take the run there", &sql).await {
         Err(error) if [NO_TABLE, NO_SCHEMA, NO_PROCEDURE].iter().any(|code| error.is_code(code)) => Ok(()),
+        Err(error) if NOT_WRITABLE.iter().any(|code| error.is_code(code)) => {
+            // Its handler may have been refused as well.
+            let_go(session).await;
+            match session.value("see whether it takes writes", "SELECT @@GLOBAL.read_only").await?.as_deref() {
+                Some("0") | None => Err(error),
+                Some(_) => Ok(()),
+            }
+        }
         other => other.map(drop),
     }
 }

@@ -1,7 +1,7 @@
 //! Promotion of a physical replica: a real streaming standby, promoted under load, and back along a logical stream that
 //! begins at exactly that point.
 
-mod blue_green;
+pub mod blue_green;
 mod killing;
 mod rds;
 mod support;

@@ -97,7 +97,12 @@ pub(super) fn promote(plan: &Plan, step: &Promote) -> Lines {
         lines.push((target.clone(), format!("-- when writes go on:\n{}", window::STAY_OPEN)));
     }
     if step.keep_way_back {
-        let laid = format!("-- when writes go on: follow {target} from exactly there, as {}", Heading::Back.stream());
+        let first = match Promotion::of(plan) {
+            Promotion::BlueGreen(_) => "RebootDBInstance of the old one, then ",
+            _ => "",
+        };
+        let laid =
+            format!("-- when writes go on: {first}follow {target} from exactly there, as {}", Heading::Back.stream());
         lines.push((pair.source.clone(), laid));
     }
     lines
@@ -106,7 +111,11 @@ pub(super) fn promote(plan: &Plan, step: &Promote) -> Lines {
 pub(super) fn finalize(plan: &Plan) -> Lines {
     let lines = Mysql(common::flavour(plan)).describe_finalize(plan);
     let forward = common::stream(plan, Heading::Forth);
-    lines.into_iter().filter(|(_, sql)| !sql.contains(&forward.forget())).collect()
+    let mut lines: Lines = lines.into_iter().filter(|(_, sql)| !sql.contains(&forward.forget())).collect();
+    if let Promotion::BlueGreen(deployment) = Promotion::of(plan) {
+        lines.extend(deployment.deletion());
+    }
+    lines
 }
 
 /// What writes wait for behind the commit point.

@@ -1,5 +1,5 @@
-//! MySQL and MariaDB, where the target is a replica of the source already (a replica of one's own, a read replica of RDS)
-//! that the window promotes.
+//! MySQL and MariaDB, where the target is a replica of the source already (a replica of one's own, a read replica of RDS, the
+//! green instance of a Blue/Green deployment) that the window promotes.
 //!
 //! Such a replica has everything that the source's binary log carries: rows, accounts, our schema. Nothing is copied, and
 //! nothing at all is written on it before it is promoted: a transaction of its own would be one that no other server knows.
@@ -11,6 +11,7 @@
 
 mod choose;
 mod describe;
+mod old_blue;
 mod preflight;
 mod promotion;
 mod replicate;
@@ -173,7 +174,11 @@ impl Engine for Replica {
     }
 
     async fn finalize(&self, cx: &Context, state: &RunState) -> Outcome<()> {
-        Mysql(self.0).finalize(cx, state).await
+        Mysql(self.0).finalize(cx, state).await?;
+        match Promotion::of(&cx.plan) {
+            Promotion::BlueGreen(deployment) => deployment.delete_record(cx).await,
+            _ => Ok(()),
+        }
     }
 
     fn left_shut(&self, plan: &Plan, state: &RunState) -> Option<String> {

@@ -2,7 +2,8 @@
 //! replica stands.
 
 use super::super::preflight as native;
-use crate::engine::promotion::Promotion;
+use super::promotion::Follower;
+use crate::engine::promotion::{self, Promotion};
 use crate::plan::Plan;
 use crate::preflight::Finding;
 use crate::preflight::mysql::replica::{self, Facts};
@@ -22,7 +23,13 @@ pub(super) async fn findings(plan: &Plan, accept: &[String]) -> Result<Vec<Findi
     let open = async |name: &str| world.mysql(name)?.connect(Access::ReadOnly).await;
     let (source, target) = tokio::try_join!(open(&pair.source), open(&pair.target))?;
     let facts = Facts { follows: driver::read(&target).await?, waited_for: waited_for(&source).await? };
-    Ok(replica::judge(&input, &facts, Promotion::of(plan).by_server()))
+    let promotion = Promotion::of(plan);
+    let mut findings = replica::judge(&input, &facts, promotion.by_server());
+    if let Promotion::BlueGreen(deployment) = promotion {
+        findings.extend(promotion::findings(&Follower, plan, &deployment).await?);
+        findings.sort_by_key(|finding| finding.level);
+    }
+    Ok(findings)
 }
 
 async fn waited_for(source: &Session) -> Result<Option<i64>> {

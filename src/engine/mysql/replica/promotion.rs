@@ -10,16 +10,18 @@ use crate::executor::context::Context;
 use crate::journal::FailureKind;
 use crate::plan::Plan;
 use crate::preflight::Finding;
-use crate::preflight::blue_green::Facts;
+use crate::preflight::blue_green::{self as preflight, Facts};
 use crate::steps::StepError;
 use crate::systems::Result;
-use crate::systems::mysql::{Flavour, catalog, replica};
+use crate::systems::mysql::{Access, Flavour, catalog, replica};
 use crate::systems::pair::Heading;
 use crate::systems::world::World;
 
-/// Seconds of the clock at the start, in tens: the server counts whole seconds since.
+/// For how many seconds it has run.
 const STARTED: &str = "SHOW GLOBAL STATUS LIKE 'Uptime'";
 const CLOCK: &str = "SELECT UNIX_TIMESTAMP(), @@GLOBAL.read_only";
+/// Both are whole seconds, read one after the other; no server starts again within so few.
+const UNSURE_S: u64 = 2;
 
 /// A replica that follows by the binary log.
 pub(super) struct Follower;
@@ -81,14 +83,38 @@ impl Promotable for Follower {
         let uptime = session.rows("see since when it runs", STARTED).await?.into_iter().next().unwrap_or_default();
         let now = session.rows("see whether it takes writes", CLOCK).await?.into_iter().next().unwrap_or_default();
         let since = number(now.first().cloned().flatten()).saturating_sub(number(uptime.get(1).cloned().flatten()));
-        Ok(((since / 10).to_string(), now.get(1).cloned().flatten().as_deref() == Some("0")))
+        Ok((since.to_string(), now.get(1).cloned().flatten().as_deref() == Some("0")))
     }
 
-    async fn guardrails(&self, _cx: &Context) -> Outcome<()> {
-        Ok(())
+    fn is_restarted(&self, before: &str, now: &str) -> bool {
+        let seconds = |text: &str| text.parse::<u64>().unwrap_or(0);
+        seconds(now).abs_diff(seconds(before)) > UNSURE_S
     }
 
-    async fn findings(&self, _world: &World, _facts: &Facts) -> Result<Vec<Finding>> {
-        Ok(Vec::new())
+    async fn guardrails(&self, cx: &Context) -> Outcome<()> {
+        let source = cx.rig.mysql(&cx.pair()?.source).await?;
+        if !replica::read(&source).await?.iter().any(|found| found.trouble.is_none()) {
+            return Ok(());
+        }
+        let message = format!("{} follows another server now", source.system());
+        let hint = "RDS switches over no instance that does: CALL mysql.rds_stop_replication there before";
+        Err(StepError::told(FailureKind::Refused, message, Some(hint)))
+    }
+
+    async fn findings(&self, world: &World, facts: &Facts) -> Result<Vec<Finding>> {
+        let blue = world.mysql(&facts.source)?.connect(Access::ReadOnly).await?;
+        Ok(preflight::binary_log(facts, &replica::read(&blue).await?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_told_from_a_clock_that_ticked_between_two_looks() {
+        let restarted = |before: &str, now: &str| Follower.is_restarted(before, now);
+        assert!(!restarted("1999", "2000") && !restarted("2001", "1999"));
+        assert!(restarted("1999", "2002"), "a server takes longer than that to come back");
     }
 }

@@ -5,6 +5,7 @@ use futures_util::future::try_join;
 use serde_json::json;
 
 use super::super::{arm, back, common, verify as compared};
+use super::old_blue;
 use super::promotion::Follower;
 use super::replicate::{is_replica, nothing_of_its_own, try_back};
 use crate::engine::Outcome;
@@ -29,7 +30,7 @@ pub(super) async fn look_before(cx: &Context, way: Heading) -> Outcome<()> {
     arm::same_servers(cx, &source, &target).await?;
     if way == Heading::Back {
         arm::same_tables(cx, &target, &source).await?;
-        return back::lay(cx).await;
+        return old_blue::lay(cx).await;
     }
     is_replica(&source, &target).await?;
     // Behind a token everything is there that was changed before it.
@@ -104,14 +105,14 @@ pub(super) async fn settle(cx: &Context, way: Heading) -> Outcome<Option<String>
     if way == Heading::Back || !cx.plan.keeps_way_back() {
         return Ok(None);
     }
-    back::lay(cx).await?;
+    old_blue::lay(cx).await?;
     Ok(Some("the way back carries".to_owned()))
 }
 
 /// Whoever let the run go on without a proof (a person, or `resume` behind the guard) has not laid the way back.
 pub(super) async fn verify(cx: &Context, of: &Move, writer: Heading, step: &Verify) -> Outcome<Comparison> {
     if writer == Heading::Back {
-        back::lay(cx).await?;
+        old_blue::lay(cx).await?;
     }
     compared::verify(cx, of, writer, step).await
 }

@@ -48,7 +48,7 @@ impl Replication<'_> {
         cx.progress(&of.step, &format!("{} begins to follow {}", follower.system(), publisher.system()));
         let encrypted = is_encrypted(cx, publisher).await?;
         let dialled = self.dialled(cx, publisher, encrypted).await?;
-        self.place(follower, heading, start).await?;
+        self.place(cx, follower, heading, start).await?;
         let create = stream.create(&dialled, &common::protection(&cx.plan, publisher.system(), encrypted), start);
         follower.batch("make the stream", &create).await.map_err(|error| {
             error.with_hint(format!(
@@ -80,9 +80,17 @@ impl Replication<'_> {
     }
 
     /// Tells the follower which transactions it has, where it does not know it by itself.
-    async fn place(&self, follower: &Session, heading: Heading, start: &Position) -> Result<(), StepError> {
+    async fn place(
+        &self,
+        cx: &Context,
+        follower: &Session,
+        heading: Heading,
+        start: &Position,
+    ) -> Result<(), StepError> {
         let Some(gtid) = start.gtid.as_deref().filter(|gtid| !gtid.is_empty()) else { return Ok(()) };
         match follower.flavour() {
+            // RDS's procedure sets it itself.
+            Flavour::Mariadb if common::stream(&cx.plan, heading).by_procedure() => {}
             Flavour::Mariadb => {
                 let known =
                     follower.value("read where it is", "SELECT @@GLOBAL.gtid_slave_pos").await?.unwrap_or_default();

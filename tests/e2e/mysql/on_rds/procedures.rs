@@ -6,8 +6,8 @@ use pointsman::sandbox::mysql::Mysql;
 use pointsman::sandbox::{DATABASE, Role};
 use tokio::process::Command;
 
-use super::pairs::{pair, sql, value};
 use crate::aws::{Rds, Shown, proxy::Proxy};
+use crate::mysql::pairs::{pair, sql, value};
 
 const RUNBOOK: &str = r#"version: 1
 name: to-rds

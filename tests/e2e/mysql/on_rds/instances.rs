@@ -1,0 +1,313 @@
+//! A scene whose source is an instance of RDS and whose target follows it: its read replica, or the green one of its
+//! Blue/Green deployment. Both are real servers; a promotion and a switchover are really made, and the old one truly allows
+//! nothing but reads until it is rebooted.
+//!
+//! User guide: "Switching a blue/green deployment in Amazon RDS" (what a switchover does, and its guardrails), "Promoting a
+//! read replica to be a standalone DB instance" (it is rebooted), "Working with MySQL read replicas" (`read_only`).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, Weak},
+};
+
+use async_trait::async_trait;
+use aws_sdk_rds as rds;
+use pointsman::sandbox::{
+    Role, SandboxOptions,
+    aws::{Cloud, sdk_config},
+    mysql::Mysql,
+    server::Server,
+};
+
+use crate::{
+    aws::{
+        overlay::rds::{Local, Rds},
+        proxy::Proxy,
+    },
+    cutover::support::{Scene, Staged, steps},
+    mysql::pairs::{sql, value},
+    replica::blue_green::front::Fronts,
+};
+
+pub const DEPLOYMENT: &str = "orders-upgrade";
+/// What RDS's master user is called in its procedures' script.
+const MASTER: (&str, &str) = ("admin", "adm");
+/// The filter that the way back needs where locks of accounts are logged, and what lets triggers be made without SUPER.
+const GROUP: [(&str, &str); 2] = [("replicate-wild-ignore-table", "mysql.%"), ("log_bin_trust_function_creators", "1")];
+
+/// How the target follows, as runbooks say it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    ReadReplica,
+    BlueGreen,
+}
+
+impl How {
+    /// The identifier of the one that follows.
+    const fn follower(self) -> &'static str {
+        match self {
+            Self::ReadReplica => "orders-new",
+            Self::BlueGreen => "orders-green",
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::ReadReplica => "read-replica",
+            Self::BlueGreen => "blue-green",
+        }
+    }
+
+    const fn systems(self) -> &'static str {
+        match self {
+            Self::ReadReplica => "  here: { rds: { instance: orders } }\n  there: { rds: { instance: orders-new } }\n",
+            Self::BlueGreen => {
+                "  here: { rds: { instance: orders } }\n  there: { rds: { blue-green: orders-upgrade } }\n"
+            }
+        }
+    }
+}
+
+/// An instance: its name, and the server behind it.
+struct Behind {
+    is_source: bool,
+    name: Mutex<String>,
+    fronts: Arc<Fronts>,
+    scene: Weak<Scene<Mysql>>,
+    port: u16,
+}
+
+impl Behind {
+    fn server<'a>(&self, scene: &'a Scene<Mysql>) -> &'a Server<Mysql> {
+        if self.is_source { &scene.sandbox.source } else { &scene.sandbox.target }
+    }
+}
+
+#[async_trait]
+impl Local for Behind {
+    fn port(&self) -> u16 {
+        self.fronts.port(&self.name.lock().unwrap())
+    }
+
+    fn renamed(&self, to: &str) {
+        to.clone_into(&mut self.name.lock().unwrap());
+        self.fronts.lead(to, Some(self.port));
+    }
+
+    /// What RDS writes on a green one when it makes it is on no other server, and may be purged.
+    async fn follows(&self) {
+        let Some(scene) = self.scene.upgrade() else { return };
+        let own = "CREATE TABLE IF NOT EXISTS mysql.rds_upgraded (id INT PRIMARY KEY); FLUSH BINARY LOGS";
+        sql(self.server(&scene), own).await;
+        purge(self.server(&scene)).await;
+    }
+
+    async fn refuses(&self) -> Option<String> {
+        let scene = self.scene.upgrade()?;
+        if runs(&scene.sandbox.source).await {
+            return Some("The blue environment is an external replica that is actively replicating.".into());
+        }
+        (!runs(&scene.sandbox.target).await).then(|| "Replication of the green environment is not healthy.".into())
+    }
+
+    async fn shut(&self) {
+        let Some(scene) = self.scene.upgrade() else { return };
+        self.fronts.lead(&self.name.lock().unwrap(), None);
+        sql(self.server(&scene), "SET GLOBAL super_read_only = ON").await;
+        disconnect(self.server(&scene)).await;
+    }
+
+    async fn caught_up(&self) {
+        let Some(scene) = self.scene.upgrade() else { return };
+        let (source, target) = (&scene.sandbox.source, &scene.sandbox.target);
+        let client = source.connect(Role::Superuser).await.unwrap();
+        let row = client.query("SHOW BINARY LOG STATUS").await.unwrap().into_iter().next().unwrap();
+        let (file, place) = (row[0].clone().unwrap(), row[1].clone().unwrap());
+        let wait = format!("SELECT SOURCE_POS_WAIT('{file}', {place}, 60) >= 0");
+        assert_eq!(value(target, &wait).await, "1", "the green one never had everything");
+    }
+
+    async fn promoted(&self) {
+        let Some(scene) = self.scene.upgrade() else { return };
+        let server = self.server(&scene);
+        sql(server, "STOP REPLICA; RESET REPLICA ALL; RESET PERSIST IF EXISTS read_only").await;
+        sql(server, "SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").await;
+        if self.name.lock().unwrap().as_str() == How::ReadReplica.follower() {
+            server.restart().await.unwrap();
+        }
+    }
+
+    async fn set(&self, _values: BTreeMap<String, String>, restarted: bool) {
+        if let (Some(scene), true) = (self.scene.upgrade(), restarted) {
+            self.server(&scene).restart().await.unwrap();
+        }
+    }
+}
+
+/// A replica of RDS has `read_only` and no more: RDS itself may write.
+async fn as_of_rds(replica: &Server<Mysql>) {
+    let shut = "SET PERSIST read_only = ON; RESET PERSIST IF EXISTS super_read_only; SET GLOBAL super_read_only = OFF";
+    sql(replica, shut).await;
+}
+
+/// Ends every session but those of replication and of whoever plays RDS.
+async fn disconnect(server: &Server<Mysql>) {
+    let client = server.connect(Role::Superuser).await.unwrap();
+    let sessions = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND NOT IN ('Daemon', 'Binlog Dump', \
+                    'Binlog Dump GTID') AND USER NOT IN ('system user', 'event_scheduler', 'root')";
+    for row in client.query(sessions).await.unwrap() {
+        // It may have gone by itself.
+        drop(client.execute(&format!("KILL {}", row[0].as_deref().unwrap())).await);
+    }
+}
+
+/// Whether it follows somebody now.
+async fn runs(server: &Server<Mysql>) -> bool {
+    let running = "SELECT COUNT(*) FROM performance_schema.replication_applier_status a JOIN \
+                   performance_schema.replication_connection_status c USING (CHANNEL_NAME) \
+                   WHERE a.SERVICE_STATE = 'ON' AND c.SERVICE_STATE = 'ON'";
+    value(server, running).await != "0"
+}
+
+/// Only the newest file of its binary log is left.
+async fn purge(server: &Server<Mysql>) {
+    let client = server.connect(Role::Superuser).await.unwrap();
+    let files = client.query("SHOW BINARY LOGS").await.unwrap();
+    let newest = files.last().unwrap()[0].clone().unwrap();
+    client.execute(&format!("PURGE BINARY LOGS TO '{newest}'")).await.unwrap();
+}
+
+pub struct OnRds {
+    pub scene: Arc<Scene<Mysql>>,
+    how: How,
+    pub proxy: Proxy,
+    pub overlay: Arc<Rds>,
+    pub client: rds::Client,
+    _cloud: Cloud,
+}
+
+impl OnRds {
+    /// An instance, and what follows it; a deployment is not made yet.
+    pub async fn new(how: How) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let group = GROUP.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let options = SandboxOptions {
+            replica: true,
+            source_settings: group,
+            target_settings: vec![("log_bin_trust_function_creators".to_owned(), "1".to_owned())],
+            ..Mysql::options()
+        };
+        let mut scene = Scene::<Mysql>::with(options).await;
+        // Its replica gets everything of it.
+        for statement in include_str!("rds.sql").split("\n//\n") {
+            sql(&scene.sandbox.source, statement).await;
+        }
+        // RDS gives it to nobody; who has it defined the sandbox's event.
+        sql(&scene.sandbox.source, "REVOKE SYSTEM_USER ON *.* FROM 'root'@'%'").await;
+        as_of_rds(&scene.sandbox.target).await;
+        let cloud = Cloud::start(scene.sandbox.folder()).await.unwrap();
+        let proxy = Proxy::start(cloud.moto(), cloud.ministack()).await;
+        let overlay = Arc::new(Rds::default());
+        proxy.overlay(overlay.clone());
+        scene.add_env(Cloud::env_through(&proxy.url()));
+        scene.add_env([("RDS_PASSWORD".to_owned(), MASTER.1.to_owned())]);
+        let scene = Arc::new(scene);
+        let fronts = Arc::new(Fronts::default());
+        for (is_source, name) in [(true, "orders"), (false, how.follower())] {
+            let server = if is_source { &scene.sandbox.source } else { &scene.sandbox.target };
+            let (fronts, weak, port) = (fronts.clone(), Arc::downgrade(&scene), server.port());
+            let behind = Behind { is_source, name: Mutex::default(), fronts, scene: weak, port };
+            behind.renamed(name);
+            overlay.serves(name, Arc::new(behind));
+        }
+        let client = rds::Client::new(&sdk_config(&proxy.url()));
+        let on = Self { scene, how, proxy, overlay, client, _cloud: cloud };
+        on.make().await;
+        on.write(&steps::<Mysql>());
+        on
+    }
+
+    async fn make(&self) {
+        let group = self.client.create_db_parameter_group().db_parameter_group_name("orders-84");
+        group.db_parameter_group_family("mysql8.4").description("ours").send().await.unwrap();
+        let row = rds::types::Parameter::builder().parameter_name("binlog_format").parameter_value("ROW");
+        let row = row.apply_method(rds::types::ApplyMethod::Immediate).build();
+        let set = self.client.modify_db_parameter_group().db_parameter_group_name("orders-84").parameters(row);
+        set.send().await.unwrap();
+        let create = self.client.create_db_instance().db_instance_identifier("orders").engine("mysql");
+        let create = create.engine_version("8.4.5").db_instance_class("db.m7g.large").allocated_storage(100);
+        let create = create.db_parameter_group_name("orders-84").backup_retention_period(7).master_username("admin");
+        create.master_user_password("hush-hush-hush").send().await.unwrap();
+        self.rest().await;
+        if self.how == How::ReadReplica {
+            let replica = self.client.create_db_instance_read_replica().db_instance_identifier(self.how.follower());
+            replica.source_db_instance_identifier("orders").send().await.unwrap();
+            self.rest().await;
+            // Without, it would write no binary log.
+            let modify = self.client.modify_db_instance().db_instance_identifier(self.how.follower());
+            modify.backup_retention_period(7).apply_immediately(true).send().await.unwrap();
+            self.rest().await;
+        }
+        self.proxy.forget();
+    }
+
+    async fn rest(&self) {
+        while self.overlay.instances().iter().any(|(_, status)| status != "available") {
+            self.client.describe_db_instances().send().await.unwrap();
+        }
+    }
+
+    /// The deployment, made by a run of its own.
+    pub async fn deploy(&self) {
+        let file = self.scene.runbook.with_file_name("make.yaml");
+        let text = format!(
+            "version: 1\nname: make\nstage: rehearsal\nsystems:\n{}steps:\n  - create-blue-green: {{ of: there, from: here, \
+             engine-version: 8.4.7, timeout: 1m }}\n",
+            self.how.systems(),
+        );
+        std::fs::write(&file, text).unwrap();
+        self.scene.must(0, &["run", file.to_str().unwrap(), "--output", "json"]).await;
+    }
+
+    /// Writes the runbook: both databases name what they are in RDS.
+    pub fn write(&self, steps: &[String]) {
+        let through = format!("to: target, through: {}", self.how.word());
+        // The test looks into both servers as an administrator, also behind the fence.
+        let steps: Vec<_> = steps
+            .iter()
+            .map(|step| step.replace("to: target, timeout: 2m", &through))
+            .map(|step| step.replace("preflight", "preflight: { accept: [fence-bypass] }"))
+            .collect();
+        self.scene.write(&steps);
+        let text = std::fs::read_to_string(&self.scene.runbook).unwrap();
+        let root = Role::Superuser.mysql_name();
+        let database = |rds: &str| {
+            let (user, password) = (MASTER.0, "\"${env:RDS_PASSWORD}\"");
+            format!("{{ mysql: {{ rds: {rds}, user: {user}, password: {password}, exempt-users: [{root}] }} }}")
+        };
+        let text = text
+            .replace("{ mysql: { url: \"${env:SOURCE_URL}\" } }", &database("here"))
+            .replace("{ mysql: { url: \"${env:TARGET_URL}\" } }", &database("there"));
+        let text = text.replacen("systems:\n", &format!("systems:\n{}", self.how.systems()), 1);
+        std::fs::write(&self.scene.runbook, text).unwrap();
+    }
+
+    /// After a switchover, everything as it was before it: another green instance follows.
+    pub async fn again(&self) {
+        self.scene.sandbox.target.make_again().await.unwrap();
+        as_of_rds(&self.scene.sandbox.target).await;
+        self.overlay.deployment_again(DEPLOYMENT);
+    }
+
+    /// Nothing of the run is left, and nobody is locked out of the source who was let in before.
+    pub async fn assert_undone(&self) {
+        for server in [&self.scene.sandbox.source, &self.scene.sandbox.target] {
+            let ours: Vec<_> =
+                Mysql::catalog(server).await.into_iter().filter(|line| line.contains("pointsman")).collect();
+            assert!(ours.is_empty(), "{ours:?}\n{}", self.scene.story());
+        }
+        let locked = "SELECT COUNT(*) FROM mysql.user WHERE account_locked = 'Y' AND user LIKE 'app%'";
+        assert_eq!(value(&self.scene.sandbox.source, locked).await, "0", "{}", self.scene.story());
+        assert!(!runs(&self.scene.sandbox.source).await);
+    }
+}
