@@ -67,21 +67,21 @@ pub fn judge(input: &PreflightInput, facts: &Facts, by_server: bool) -> Vec<Find
     accept(findings, &input.accept)
 }
 
-/// What is no question where RDS replicates and promotes: it keeps the source's log for its own replicas, and the way back
-/// begins by file and position.
+/// What is no question where RDS replicates and promotes: it keeps the source's log for its own replicas; and what it wrote
+/// on the target before lies before the place where the way back begins, by file and position, or in MariaDB's domains.
 fn of_rds(input: &PreflightInput, found: &Finding) -> bool {
-    let (by_position, of_source) = (!input.source.is_mariadb(), found.system == input.source.system);
-    (by_position && found.id == "errant-gtids") || (of_source && found.id == "binlog-retention")
+    found.id == "errant-gtids" || (found.system == input.source.system && found.id == "binlog-retention")
 }
+
+const EVENTS: &str = "Events rest on a replica and are switched on when it takes writes: only an account with a privilege for it \
+                      may do that to what somebody else defined, and only one with SYSTEM_USER to what an administrator did.";
 
 /// Nothing is loaded; but events are switched on where writes go, under their definers' names.
 fn events(asked: &PreflightInput) -> Finding {
     let mut asked = asked.clone();
     asked.source.programs.retain(|program| program.kind == ProgramKind::Event);
     let mut found = super::logic::definer_privilege(&asked);
-    found.why = "Events rest on a replica and are switched on when it takes writes: only an account with a privilege for it may \
-                 do that to what somebody else defined, and only one with SYSTEM_USER to what an administrator did."
-        .to_owned();
+    EVENTS.clone_into(&mut found.why);
     if !found.mend.is_empty() {
         found.mend.insert(0, "-- on the source, from where it comes to the replica:".to_owned());
     }

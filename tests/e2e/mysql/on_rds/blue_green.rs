@@ -4,7 +4,7 @@
 use pointsman::{
     executor::state::Side as Writer,
     journal::{Act, Event, halt},
-    sandbox::{history::Side, mysql::Mysql},
+    sandbox::{history::Side, mysql::Family},
 };
 
 use super::instances::{DEPLOYMENT, How, OnRds};
@@ -22,19 +22,23 @@ fn promotes(event: &Event) -> bool {
     matches!(event, Event::Intent { of, .. } if of.step == "promote" && of.act == Act::Apply)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn there_and_back_and_there_for_good() {
-    let on = OnRds::new(How::BlueGreen).await;
+async fn there_and_back_and_there_for_good<const M: bool>() {
+    let on = OnRds::<M>::new(How::BlueGreen).await;
     let scene = &on.scene;
     on.deploy().await;
     let check = ["check", scene.runbook.to_str().unwrap()];
     let told = scene.call(&check).await;
     assert_eq!((told.code, told.says("RDS replicates it by the binary log")), (0, true), "{told:?}");
     // RDS switches over nothing that follows somebody else.
-    sql(&scene.sandbox.source, &elsewhere(scene.sandbox.target.port())).await;
+    sql(&scene.sandbox.source, &elsewhere::<M>(scene.sandbox.target.port())).await;
     let told = scene.must(3, &check).await;
     assert!(told.says("it follows another server"), "{told:?}");
-    sql(&scene.sandbox.source, "STOP REPLICA FOR CHANNEL 'feed'; RESET REPLICA ALL FOR CHANNEL 'feed'").await;
+    let ends = if M {
+        "STOP SLAVE 'feed'; RESET SLAVE 'feed' ALL"
+    } else {
+        "STOP REPLICA FOR CHANNEL 'feed'; RESET REPLICA ALL FOR CHANNEL 'feed'"
+    };
+    sql(&scene.sandbox.source, ends).await;
 
     let load = scene.load(RATE);
     load.flows().await;
@@ -53,7 +57,7 @@ async fn there_and_back_and_there_for_good() {
     println!("there and back: longest wait {:?}", seen.longest_wait());
 
     on.again().await;
-    on.write(&steps_to_the_end::<Mysql>());
+    on.write(&steps_to_the_end::<Family<M>>());
     let seq = scene.entries().iter().find(|entry| promotes(&entry.event)).unwrap().seq;
     let load = scene.load(RATE);
     load.flows().await;
@@ -79,11 +83,28 @@ async fn there_and_back_and_there_for_good() {
 }
 
 /// A stream that runs, from nowhere it could do harm.
-fn elsewhere(port: u16) -> String {
+fn elsewhere<const M: bool>(port: u16) -> String {
+    if M {
+        return format!(
+            "CREATE USER feed@'%' IDENTIFIED BY 'feed'; GRANT REPLICATION SLAVE ON *.* TO feed@'%'; \
+             CHANGE MASTER 'feed' TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'feed', \
+             MASTER_PASSWORD = 'feed', MASTER_USE_GTID = current_pos; START SLAVE 'feed'"
+        );
+    }
     format!(
         "CREATE USER feed@'%' IDENTIFIED BY 'feed'; GRANT REPLICATION SLAVE ON *.* TO feed@'%'; \
          CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = 'feed', \
          SOURCE_PASSWORD = 'feed', SOURCE_AUTO_POSITION = 0, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL 'feed'; \
          START REPLICA FOR CHANNEL 'feed'"
     )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_there_and_back_and_there_for_good() {
+    there_and_back_and_there_for_good::<false>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_there_and_back_and_there_for_good() {
+    there_and_back_and_there_for_good::<true>().await;
 }

@@ -15,7 +15,7 @@ use aws_sdk_rds as rds;
 use pointsman::sandbox::{
     Role, SandboxOptions,
     aws::{Cloud, sdk_config},
-    mysql::Mysql,
+    mysql::Family,
     server::Server,
 };
 
@@ -69,22 +69,22 @@ impl How {
 }
 
 /// An instance: its name, and the server behind it.
-struct Behind {
+struct Behind<const M: bool> {
     is_source: bool,
     name: Mutex<String>,
     fronts: Arc<Fronts>,
-    scene: Weak<Scene<Mysql>>,
+    scene: Weak<Scene<Family<M>>>,
     port: u16,
 }
 
-impl Behind {
-    fn server<'a>(&self, scene: &'a Scene<Mysql>) -> &'a Server<Mysql> {
+impl<const M: bool> Behind<M> {
+    fn server<'a>(&self, scene: &'a Scene<Family<M>>) -> &'a Server<Family<M>> {
         if self.is_source { &scene.sandbox.source } else { &scene.sandbox.target }
     }
 }
 
 #[async_trait]
-impl Local for Behind {
+impl<const M: bool> Local for Behind<M> {
     fn port(&self) -> u16 {
         self.fronts.port(&self.name.lock().unwrap())
     }
@@ -113,25 +113,33 @@ impl Local for Behind {
     async fn shut(&self) {
         let Some(scene) = self.scene.upgrade() else { return };
         self.fronts.lead(&self.name.lock().unwrap(), None);
-        sql(self.server(&scene), "SET GLOBAL super_read_only = ON").await;
+        sql(self.server(&scene), if M { "SET GLOBAL read_only = ON" } else { "SET GLOBAL super_read_only = ON" }).await;
         disconnect(self.server(&scene)).await;
     }
 
     async fn caught_up(&self) {
         let Some(scene) = self.scene.upgrade() else { return };
         let (source, target) = (&scene.sandbox.source, &scene.sandbox.target);
-        let client = source.connect(Role::Superuser).await.unwrap();
-        let row = client.query("SHOW BINARY LOG STATUS").await.unwrap().into_iter().next().unwrap();
-        let (file, place) = (row[0].clone().unwrap(), row[1].clone().unwrap());
-        let wait = format!("SELECT SOURCE_POS_WAIT('{file}', {place}, 60) >= 0");
+        let wait = if M {
+            format!("SELECT MASTER_GTID_WAIT('{}', 60) = 0", value(source, "SELECT @@GLOBAL.gtid_binlog_pos").await)
+        } else {
+            let client = source.connect(Role::Superuser).await.unwrap();
+            let row = client.query("SHOW BINARY LOG STATUS").await.unwrap().into_iter().next().unwrap();
+            let (file, place) = (row[0].clone().unwrap(), row[1].clone().unwrap());
+            format!("SELECT SOURCE_POS_WAIT('{file}', {place}, 60) >= 0")
+        };
         assert_eq!(value(target, &wait).await, "1", "the green one never had everything");
     }
 
     async fn promoted(&self) {
         let Some(scene) = self.scene.upgrade() else { return };
         let server = self.server(&scene);
-        sql(server, "STOP REPLICA; RESET REPLICA ALL; RESET PERSIST IF EXISTS read_only").await;
-        sql(server, "SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").await;
+        if M {
+            sql(server, "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = OFF").await;
+        } else {
+            sql(server, "STOP REPLICA; RESET REPLICA ALL; RESET PERSIST IF EXISTS read_only").await;
+            sql(server, "SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").await;
+        }
         if self.name.lock().unwrap().as_str() == How::ReadReplica.follower() {
             server.restart().await.unwrap();
         }
@@ -145,13 +153,13 @@ impl Local for Behind {
 }
 
 /// A replica of RDS has `read_only` and no more: RDS itself may write.
-async fn as_of_rds(replica: &Server<Mysql>) {
+async fn as_of_rds<const M: bool>(replica: &Server<Family<M>>) {
     let shut = "SET PERSIST read_only = ON; RESET PERSIST IF EXISTS super_read_only; SET GLOBAL super_read_only = OFF";
-    sql(replica, shut).await;
+    sql(replica, if M { "SET GLOBAL read_only = ON" } else { shut }).await;
 }
 
 /// Ends every session but those of replication and of whoever plays RDS.
-async fn disconnect(server: &Server<Mysql>) {
+async fn disconnect<const M: bool>(server: &Server<Family<M>>) {
     let client = server.connect(Role::Superuser).await.unwrap();
     let sessions = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND NOT IN ('Daemon', 'Binlog Dump', \
                     'Binlog Dump GTID') AND USER NOT IN ('system user', 'event_scheduler', 'root')";
@@ -162,23 +170,28 @@ async fn disconnect(server: &Server<Mysql>) {
 }
 
 /// Whether it follows somebody now.
-async fn runs(server: &Server<Mysql>) -> bool {
+async fn runs<const M: bool>(server: &Server<Family<M>>) -> bool {
     let running = "SELECT COUNT(*) FROM performance_schema.replication_applier_status a JOIN \
                    performance_schema.replication_connection_status c USING (CHANNEL_NAME) \
                    WHERE a.SERVICE_STATE = 'ON' AND c.SERVICE_STATE = 'ON'";
+    let running = if M {
+        "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'SLAVES_RUNNING'"
+    } else {
+        running
+    };
     value(server, running).await != "0"
 }
 
 /// Only the newest file of its binary log is left.
-async fn purge(server: &Server<Mysql>) {
+async fn purge<const M: bool>(server: &Server<Family<M>>) {
     let client = server.connect(Role::Superuser).await.unwrap();
     let files = client.query("SHOW BINARY LOGS").await.unwrap();
     let newest = files.last().unwrap()[0].clone().unwrap();
     client.execute(&format!("PURGE BINARY LOGS TO '{newest}'")).await.unwrap();
 }
 
-pub struct OnRds {
-    pub scene: Arc<Scene<Mysql>>,
+pub struct OnRds<const M: bool> {
+    pub scene: Arc<Scene<Family<M>>>,
     how: How,
     pub proxy: Proxy,
     pub overlay: Arc<Rds>,
@@ -186,7 +199,7 @@ pub struct OnRds {
     _cloud: Cloud,
 }
 
-impl OnRds {
+impl<const M: bool> OnRds<M> {
     /// An instance, and what follows it; a deployment is not made yet.
     pub async fn new(how: How) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
@@ -194,16 +207,26 @@ impl OnRds {
         let options = SandboxOptions {
             replica: true,
             source_settings: group,
-            target_settings: vec![("log_bin_trust_function_creators".to_owned(), "1".to_owned())],
-            ..Mysql::options()
+            target_settings: vec![
+                ("log_bin_trust_function_creators".to_owned(), "1".to_owned()),
+                // In the green one's group: what it writes has a domain of its own.
+                ("loose-gtid-domain-id".to_owned(), "7".to_owned()),
+            ],
+            ..Family::<M>::options()
         };
-        let mut scene = Scene::<Mysql>::with(options).await;
+        let mut scene = Scene::<Family<M>>::with(options).await;
         // Its replica gets everything of it.
-        for statement in include_str!("rds.sql").split("\n//\n") {
+        let script = if M { include_str!("rds-mariadb.sql") } else { include_str!("rds.sql") };
+        for statement in script.split("\n//\n") {
             sql(&scene.sandbox.source, statement).await;
         }
         // RDS gives it to nobody; who has it defined the sandbox's event.
-        sql(&scene.sandbox.source, "REVOKE SYSTEM_USER ON *.* FROM 'root'@'%'").await;
+        let own = if M {
+            "ALTER DEFINER = admin@'%' EVENT shop.tidy ENABLE"
+        } else {
+            "REVOKE SYSTEM_USER ON *.* FROM 'root'@'%'"
+        };
+        sql(&scene.sandbox.source, own).await;
         as_of_rds(&scene.sandbox.target).await;
         let cloud = Cloud::start(scene.sandbox.folder()).await.unwrap();
         let proxy = Proxy::start(cloud.moto(), cloud.ministack()).await;
@@ -223,19 +246,21 @@ impl OnRds {
         let client = rds::Client::new(&sdk_config(&proxy.url()));
         let on = Self { scene, how, proxy, overlay, client, _cloud: cloud };
         on.make().await;
-        on.write(&steps::<Mysql>());
+        on.write(&steps::<Family<M>>());
         on
     }
 
     async fn make(&self) {
         let group = self.client.create_db_parameter_group().db_parameter_group_name("orders-84");
-        group.db_parameter_group_family("mysql8.4").description("ours").send().await.unwrap();
+        let (engine, family, version) =
+            if M { ("mariadb", "mariadb10.11", "10.11.9") } else { ("mysql", "mysql8.4", "8.4.5") };
+        group.db_parameter_group_family(family).description("ours").send().await.unwrap();
         let row = rds::types::Parameter::builder().parameter_name("binlog_format").parameter_value("ROW");
         let row = row.apply_method(rds::types::ApplyMethod::Immediate).build();
         let set = self.client.modify_db_parameter_group().db_parameter_group_name("orders-84").parameters(row);
         set.send().await.unwrap();
-        let create = self.client.create_db_instance().db_instance_identifier("orders").engine("mysql");
-        let create = create.engine_version("8.4.5").db_instance_class("db.m7g.large").allocated_storage(100);
+        let create = self.client.create_db_instance().db_instance_identifier("orders").engine(engine);
+        let create = create.engine_version(version).db_instance_class("db.m7g.large").allocated_storage(100);
         let create = create.db_parameter_group_name("orders-84").backup_retention_period(7).master_username("admin");
         create.master_user_password("hush-hush-hush").send().await.unwrap();
         self.rest().await;
@@ -262,8 +287,9 @@ impl OnRds {
         let file = self.scene.runbook.with_file_name("make.yaml");
         let text = format!(
             "version: 1\nname: make\nstage: rehearsal\nsystems:\n{}steps:\n  - create-blue-green: {{ of: there, from: here, \
-             engine-version: 8.4.7, timeout: 1m }}\n",
+             engine-version: {}, timeout: 1m }}\n",
             self.how.systems(),
+            if M { "10.11.11" } else { "8.4.7" },
         );
         std::fs::write(&file, text).unwrap();
         self.scene.must(0, &["run", file.to_str().unwrap(), "--output", "json"]).await;
@@ -280,14 +306,14 @@ impl OnRds {
             .collect();
         self.scene.write(&steps);
         let text = std::fs::read_to_string(&self.scene.runbook).unwrap();
-        let root = Role::Superuser.mysql_name();
+        let (root, kind) = (Role::Superuser.mysql_name(), if M { "mariadb" } else { "mysql" });
         let database = |rds: &str| {
             let (user, password) = (MASTER.0, "\"${env:RDS_PASSWORD}\"");
-            format!("{{ mysql: {{ rds: {rds}, user: {user}, password: {password}, exempt-users: [{root}] }} }}")
+            format!("{{ {kind}: {{ rds: {rds}, user: {user}, password: {password}, exempt-users: [{root}] }} }}")
         };
-        let text = text
-            .replace("{ mysql: { url: \"${env:SOURCE_URL}\" } }", &database("here"))
-            .replace("{ mysql: { url: \"${env:TARGET_URL}\" } }", &database("there"));
+        let by_url = |name: &str| format!("{{ {kind}: {{ url: \"${{env:{name}}}\" }} }}");
+        let text =
+            text.replace(&by_url("SOURCE_URL"), &database("here")).replace(&by_url("TARGET_URL"), &database("there"));
         let text = text.replacen("systems:\n", &format!("systems:\n{}", self.how.systems()), 1);
         std::fs::write(&self.scene.runbook, text).unwrap();
     }
@@ -303,10 +329,14 @@ impl OnRds {
     pub async fn assert_undone(&self) {
         for server in [&self.scene.sandbox.source, &self.scene.sandbox.target] {
             let ours: Vec<_> =
-                Mysql::catalog(server).await.into_iter().filter(|line| line.contains("pointsman")).collect();
+                Family::<M>::catalog(server).await.into_iter().filter(|line| line.contains("pointsman")).collect();
             assert!(ours.is_empty(), "{ours:?}\n{}", self.scene.story());
         }
-        let locked = "SELECT COUNT(*) FROM mysql.user WHERE account_locked = 'Y' AND user LIKE 'app%'";
+        let locked = if M {
+            "SELECT COUNT(*) FROM mysql.global_priv WHERE JSON_VALUE(priv, '$.account_locked') IN ('1', 'true') AND user LIKE 'app%'"
+        } else {
+            "SELECT COUNT(*) FROM mysql.user WHERE account_locked = 'Y' AND user LIKE 'app%'"
+        };
         assert_eq!(value(&self.scene.sandbox.source, locked).await, "0", "{}", self.scene.story());
         assert!(!runs(&self.scene.sandbox.source).await);
     }

@@ -10,7 +10,7 @@ const RATE: f64 = 100.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promotion_whose_answer_is_lost_is_waited_for_and_led_back() {
-    let on = OnRds::new(How::ReadReplica).await;
+    let on = OnRds::<false>::new(How::ReadReplica).await;
     let scene = &on.scene;
     let load = scene.load(RATE);
     load.flows().await;
