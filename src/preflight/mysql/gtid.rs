@@ -81,15 +81,20 @@ fn domain(input: &PreflightInput) -> Finding {
     let check = Check {
         id: "gtid-domain",
         system: &side.system,
-        why: "Each GTID of MariaDB bears a domain; several domains are applied side by side, in no order between them.",
+        why: "Each GTID of MariaDB bears a domain: what each side writes is told apart by it on the way back.",
     };
     let of = |side: &Survey| side.variable("gtid_domain_id").unwrap_or("unknown").to_owned();
     let (source, target) = (of(&input.source), of(side));
     let read = format!("gtid_domain_id is {source} on the source and {target} on the target.");
-    if source == target {
-        return check.pass("both sides write under the same domain", read);
+    match (source == target, side.server.rds) {
+        (false, _) => check.pass("each side writes under a domain of its own", read),
+        (true, false) => check.pass("the run gives what the target writes a domain of its own", read),
+        (true, true) => {
+            let other = source.parse::<u32>().map_or(1, |domain| domain.wrapping_add(1));
+            let mend = change(side, "gtid_domain_id", &other.to_string());
+            check.fail("both sides write under the same domain", read, mend)
+        }
     }
-    check.warn("the sides write under different domains", read, change(side, "gtid_domain_id", &source))
 }
 
 fn errant(input: &PreflightInput) -> Finding {
@@ -189,8 +194,14 @@ mod tests {
 
     #[test]
     fn mariadbs_domains_are_compared() {
-        let found = judged_mariadb("gtid-domain", "target", |input| set(&mut input.target, "gtid_domain_id", "5"));
-        assert_eq!((found.level, found.mend[0].as_str()), (Level::Warn, "SET GLOBAL gtid_domain_id = 0;"));
-        assert_eq!(judged_mariadb("gtid-domain", "target", |_| ()).level, Level::Pass);
+        let with = |domain: &'static str, rds| {
+            judged_mariadb("gtid-domain", "target", move |input| {
+                input.target.server.rds = rds;
+                set(&mut input.target, "gtid_domain_id", domain);
+            })
+        };
+        let levels = [with("5", false), with("5", true), with("0", false), with("0", true)].map(|found| found.level);
+        assert_eq!(levels, [Level::Pass, Level::Pass, Level::Pass, Level::Fail], "the run can't set it on RDS");
+        assert!(with("0", true).mend[0].contains("gtid_domain_id = 1"), "{:?}", with("0", true).mend);
     }
 }

@@ -108,10 +108,10 @@ fn channel(side: &Survey, input: &PreflightInput) -> Finding {
         return check.pass("the source never follows", "There is no way back.");
     }
     if by_procedure(side) {
-        let wanted = if side.is_mariadb() || !side.server.version.from(8, 4, 0) {
-            ["rds_set_external_master", "rds_reset_external_master"]
-        } else {
-            ["rds_set_external_source", "rds_reset_external_source"]
+        let wanted = match () {
+            () if side.is_mariadb() => ["rds_set_external_master_gtid", "rds_reset_external_master"],
+            () if side.server.version.from(8, 4, 0) => ["rds_set_external_source", "rds_reset_external_source"],
+            () => ["rds_set_external_master", "rds_reset_external_master"],
         };
         let missing: Vec<&str> = ["rds_start_replication", "rds_stop_replication"]
             .into_iter()

@@ -29,16 +29,9 @@ async fn there_and_back_and_there_for_good<const M: bool>() {
     let check = ["check", scene.runbook.to_str().unwrap()];
     let told = scene.call(&check).await;
     assert_eq!((told.code, told.says("RDS replicates it by the binary log")), (0, true), "{told:?}");
-    // RDS switches over nothing that follows somebody else.
-    sql(&scene.sandbox.source, &elsewhere::<M>(scene.sandbox.target.port())).await;
-    let told = scene.must(3, &check).await;
-    assert!(told.says("it follows another server"), "{told:?}");
-    let ends = if M {
-        "STOP SLAVE 'feed'; RESET SLAVE 'feed' ALL"
-    } else {
-        "STOP REPLICA FOR CHANNEL 'feed'; RESET REPLICA ALL FOR CHANNEL 'feed'"
-    };
-    sql(&scene.sandbox.source, ends).await;
+    if !M {
+        refuses_what_follows_another(&on).await;
+    }
 
     let load = scene.load(RATE);
     load.flows().await;
@@ -82,21 +75,19 @@ async fn there_and_back_and_there_for_good<const M: bool>() {
     assert_eq!((count("SwitchoverBlueGreenDeployment"), count("DeleteBlueGreenDeployment")), (2, 1));
 }
 
-/// A stream that runs, from nowhere it could do harm.
-fn elsewhere<const M: bool>(port: u16) -> String {
-    if M {
-        return format!(
-            "CREATE USER feed@'%' IDENTIFIED BY 'feed'; GRANT REPLICATION SLAVE ON *.* TO feed@'%'; \
-             CHANGE MASTER 'feed' TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'feed', \
-             MASTER_PASSWORD = 'feed', MASTER_USE_GTID = current_pos; START SLAVE 'feed'"
-        );
-    }
-    format!(
+/// RDS switches over nothing that follows somebody else.
+async fn refuses_what_follows_another<const M: bool>(on: &OnRds<M>) {
+    let (source, port) = (&on.scene.sandbox.source, on.scene.sandbox.target.port());
+    let feed = format!(
         "CREATE USER feed@'%' IDENTIFIED BY 'feed'; GRANT REPLICATION SLAVE ON *.* TO feed@'%'; \
          CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = 'feed', \
          SOURCE_PASSWORD = 'feed', SOURCE_AUTO_POSITION = 0, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL 'feed'; \
          START REPLICA FOR CHANNEL 'feed'"
-    )
+    );
+    sql(source, &feed).await;
+    let told = on.scene.must(3, &["check", on.scene.runbook.to_str().unwrap()]).await;
+    assert!(told.says("it follows another server"), "{told:?}");
+    sql(source, "STOP REPLICA FOR CHANNEL 'feed'; RESET REPLICA ALL FOR CHANNEL 'feed'").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
