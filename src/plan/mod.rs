@@ -3,6 +3,7 @@
 
 mod accounts;
 mod compile;
+mod kinds;
 mod permissions;
 pub mod references;
 pub mod show;

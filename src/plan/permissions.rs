@@ -16,7 +16,7 @@ pub fn permissions(plan: &Plan) -> Result<Vec<Permission>> {
     for (name, system) in &plan.systems {
         match system {
             System::Alb(_) => all.extend(alb::permissions(&world.alb(name)?)),
-            System::Rds(spec) => all.extend(preflight::rds::permissions(plan, spec)),
+            System::Rds(_) => all.extend(preflight::rds::permissions(plan, name)),
             _ => {}
         }
     }

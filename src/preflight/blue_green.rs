@@ -2,14 +2,14 @@
 //! whether it replicates physically.
 
 use super::{Check, Finding};
-use crate::systems::aws::rds::Server;
 use crate::systems::aws::rds::blue_green::{Deployment, Standing};
+use crate::systems::aws::rds::{Cluster, Kind, Server};
 use crate::systems::mysql::replica::Follows;
 
 /// What is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// The `rds` system of the green instance.
+    /// The `rds` system of the green one.
     pub system: String,
     /// The database that is left.
     pub source: String,
@@ -17,10 +17,36 @@ pub struct Facts {
     pub target: String,
     /// The deployment; absent when it is gone.
     pub deployment: Option<Deployment>,
-    /// The blue instance.
+    /// The blue one.
     pub blue: Server,
-    /// The green instance.
+    /// It, where it is a cluster.
+    pub cluster: Option<Cluster>,
+    /// The green one.
     pub green: Server,
+}
+
+/// What Blue/Green deployments don't support of a cluster, or our window does not ("Limitations and considerations for Amazon
+/// Aurora blue/green deployments" in the user guide). Pure.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/blue-green-deployments-considerations.html>
+#[must_use]
+pub fn unsupported(cluster: &Cluster) -> Vec<String> {
+    let region = |arn: &str| arn.split(':').nth(3).map(str::to_owned);
+    let home = region(&cluster.server.arn);
+    let elsewhere = |replica: &&String| region(replica).is_some_and(|there| Some(there) != home);
+    let global = cluster.global.as_ref();
+    let first = [
+        global.map(|name| {
+            format!("it is a part of the global database {name}, which is switched over as a whole, not here")
+        }),
+        (cluster.mode.as_deref() == Some("serverless")).then(|| "it is Aurora Serverless v1".to_owned()),
+        cluster.server.replicates.as_ref().map(|source| format!("it is a replica of {source}")),
+    ];
+    let replicas = cluster.server.replicas.iter().filter(elsewhere);
+    first
+        .into_iter()
+        .flatten()
+        .chain(replicas.map(|name| format!("it has a replica in another Region: {name}")))
+        .collect()
 }
 
 /// What is found of every kind of database. Pure.
@@ -40,7 +66,23 @@ pub fn physical(facts: &Facts, logical: i64) -> Vec<Finding> {
 /// does not carry everything. Pure.
 #[must_use]
 pub fn logical(facts: &Facts, own: &[String], lacks: Option<&str>) -> Vec<Finding> {
-    vec![upgrade(facts), publisher(facts, own), stream(facts, lacks)]
+    let mut all = vec![upgrade(facts), publisher(facts, own), stream(facts, lacks)];
+    all.extend(facts.cluster.as_ref().map(|cluster| limits(facts, cluster)));
+    all
+}
+
+fn limits(facts: &Facts, cluster: &Cluster) -> Finding {
+    let check = Check {
+        id: "blue-green-limits",
+        system: &facts.source,
+        why: "RDS refuses, or makes invalid, a deployment of a cluster that it does not support.",
+    };
+    let found = unsupported(cluster);
+    if found.is_empty() {
+        return check.pass("it is a cluster that deployments support", "it stands alone, in one Region.");
+    }
+    let mend = vec!["-- mend it, and make the deployment anew; or leave out `through: blue-green`".to_owned()];
+    check.fail("deployments do not support this cluster", format!("{}.", found.join("; ")), mend)
 }
 
 /// What is found besides of MySQL and MariaDB, which RDS replicates by the binary log; with whom the blue one follows itself.
@@ -89,7 +131,8 @@ fn upgrade(facts: &Facts) -> Finding {
     let check = Check {
         id: "blue-green-version",
         system: &facts.system,
-        why: "RDS replicates to a later major version logically: without sequences, DDL and large objects.",
+        why: "RDS replicates to a later major version, and each cluster of Aurora, logically: without sequences, DDL and large \
+              objects.",
     };
     let (blue, green) = (&facts.blue, &facts.green);
     let detail = format!(
@@ -97,24 +140,39 @@ fn upgrade(facts: &Facts) -> Finding {
          switch: RDS finds them, and switches over no more.",
         blue.identifier, blue.engine, blue.version, green.identifier, green.engine, green.version, facts.source
     );
-    let major = |server: &Server| server.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if blue.engine == "postgres" && green.engine == "postgres" && major(blue) < major(green) {
+    let engine = |engine: &str| blue.engine == engine && green.engine == engine;
+    let (was, is) = (numbers(&blue.version), numbers(&green.version));
+    let (fits, wanted) = match blue.kind {
+        Kind::Instance => (
+            engine("postgres") && was.first() < is.first(),
+            "only RDS for PostgreSQL is switched over to a later major version",
+        ),
+        Kind::Cluster => (
+            engine("aurora-postgresql") && !was.is_empty() && was <= is,
+            "only Aurora PostgreSQL is switched over, to the same or a later version",
+        ),
+    };
+    if fits {
         return check.pass("it replicates logically", detail);
     }
     let mend =
         vec!["-- leave out `through: blue-green`: the servers' own replication carries what RDS does not".into()];
-    check.fail("only RDS for PostgreSQL is switched over to a later major version", detail, mend)
+    check.fail(wanted, detail, mend)
+}
+
+/// The numbers that a version begins with.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split(['.', '-']).map_while(|part| part.parse().ok()).collect()
 }
 
 fn publisher(facts: &Facts, own: &[String]) -> Finding {
     let check = Check {
         id: "blue-green-logical",
         system: &facts.source,
-        why: "RDS refuses the switchover of an instance that is a logical publisher or subscriber of anybody but the green one.",
+        why: "RDS refuses the switchover of whoever is a logical publisher or subscriber of anybody but the green one.",
     };
     if own.is_empty() {
-        return check
-            .pass("only RDS replicates from it logically", "every logical slot is read by the green instance.");
+        return check.pass("only RDS replicates from it logically", "every logical slot is read by the green one.");
     }
     let mend =
         vec!["SELECT slot_name FROM pg_replication_slots; SELECT subname FROM pg_subscription;  -- drop them".into()];
@@ -199,7 +257,7 @@ fn streams(facts: &Facts, logical: i64) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_rds::types::DbInstance;
+    use aws_sdk_rds::types::{DbCluster, DbInstance};
 
     use super::super::Level;
     use super::*;
@@ -222,7 +280,7 @@ mod tests {
         };
         let (system, source, target) = ("green".to_owned(), "source".to_owned(), "target".to_owned());
         let (blue, green) = (server("postgres", "15.8"), server("postgres", "15.10"));
-        Facts { system, source, target, deployment: Some(deployment), blue, green }
+        Facts { system, source, target, deployment: Some(deployment), blue, cluster: None, green }
     }
 
     fn worst(change: impl Fn(&mut Facts)) -> Vec<(String, Level)> {
@@ -289,5 +347,46 @@ mod tests {
         assert_eq!(found(&|_| (), &[], Some("rds_bg does not follow public.t")), ["blue-green-stream"]);
         assert_eq!(found(&|facts| facts.green = server("postgres", "14.9"), &[], None), ["blue-green-version"]);
         assert_eq!(found(&|facts| facts.blue = server("mysql", "8.0"), &[], None), ["blue-green-version"]);
+    }
+
+    fn cluster(version: &str) -> Cluster {
+        let found = DbCluster::builder().engine("aurora-postgresql").engine_version(version).engine_mode("provisioned");
+        Cluster::from(found.db_cluster_arn("arn:aws:rds:eu-west-1:1:cluster:orders").build())
+    }
+
+    #[test]
+    fn a_cluster_replicates_logically_whatever_its_version() {
+        let fails = |blue: &str, green: &str, change: &dyn Fn(&mut Facts)| {
+            let mut facts = facts();
+            (facts.blue, facts.green) = (cluster(blue).server, cluster(green).server);
+            facts.cluster = Some(cluster(blue));
+            change(&mut facts);
+            let found = logical(&facts, &[], None).into_iter().filter(|finding| finding.level == Level::Fail);
+            found.inspect(|finding| assert!(!finding.mend.is_empty())).map(|finding| finding.id).collect::<Vec<_>>()
+        };
+        for (blue, green) in [("16.4", "16.4"), ("16.4", "16.10"), ("16.10", "17.4")] {
+            assert_eq!(fails(blue, green, &|_| ()), Vec::<String>::new(), "{blue} to {green}");
+        }
+        for (blue, green) in [("16.10", "16.4"), ("17.4", "16.10"), ("next", "17.4")] {
+            assert_eq!(fails(blue, green, &|_| ()), ["blue-green-version"], "{blue} to {green}");
+        }
+        assert_eq!(fails("16.4", "17.4", &|facts| facts.green = server("postgres", "17.4")), ["blue-green-version"]);
+        let global = |facts: &mut Facts| facts.cluster.as_mut().unwrap().global = Some("world".into());
+        assert_eq!(fails("16.4", "17.4", &global), ["blue-green-limits"]);
+    }
+
+    #[test]
+    fn what_deployments_do_not_support_of_a_cluster_is_told() {
+        let told = |change: &dyn Fn(&mut Cluster)| {
+            let mut found = cluster("16.4");
+            change(&mut found);
+            unsupported(&found).join("; ")
+        };
+        let replica = |region: &str| format!("arn:aws:rds:{region}:1:cluster:orders-2");
+        assert_eq!(told(&|found| found.server.replicas = vec![replica("eu-west-1"), "orders-3".into()]), "");
+        assert!(told(&|found| found.server.replicas = vec![replica("us-east-1")]).contains("in another Region"));
+        assert!(told(&|found| found.server.replicates = Some("orders-1".into())).contains("a replica of orders-1"));
+        assert!(told(&|found| found.mode = Some("serverless".into())).contains("Serverless v1"));
+        assert!(told(&|found| found.global = Some("world".into())).contains("global database world"));
     }
 }

@@ -7,7 +7,7 @@ use super::aws::AwsPlace;
 use super::model::Name;
 use super::units::Span;
 
-/// An instance of RDS, a cluster of Aurora, or the green instance of a Blue/Green deployment: exactly one of the three.
+/// An instance of RDS, a cluster of Aurora, or the green one of a Blue/Green deployment: exactly one of the three.
 /// Steps change it, and a database may name it instead of a URL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -21,7 +21,7 @@ pub struct Rds {
     /// Identifier of the cluster; its writer is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Name of a Blue/Green deployment; its green instance is meant.
+    /// Name of a Blue/Green deployment; its green instance, or cluster, is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blue_green: Option<String>,
 }

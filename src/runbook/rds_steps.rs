@@ -136,7 +136,7 @@ impl CreateInstance {
     }
 }
 
-/// Make a Blue/Green deployment of an instance of RDS, and wait until its green instance follows.
+/// Make a Blue/Green deployment of an instance of RDS, or of a cluster of Aurora PostgreSQL, and wait until its green one follows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CreateBlueGreen {
@@ -145,18 +145,21 @@ pub struct CreateBlueGreen {
     pub name: Option<Name>,
     /// The `rds` system of the deployment (`blue-green`): its name comes from there.
     pub of: Name,
-    /// The `rds` system of the instance that is copied.
+    /// The `rds` system of the instance or cluster that is copied.
     pub from: Name,
-    /// Version of the green instance, such as `17.6`, of the same major; that of the copied one when absent.
+    /// Version of the green one, such as `17.6`, not older; that of the copied one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
-    /// Class of the green instance, such as `db.m7g.large`; that of the copied one when absent.
+    /// Class of the green instance, such as `db.m7g.large`; that of the copied one when absent. Not of a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// Parameter group of the green instance; that of the copied one when absent.
+    /// Parameter group of the green one, of a cluster that of the cluster; that of the copied one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter_group: Option<String>,
-    /// Storage of the green instance in whole GiB, such as `200GiB`; that of the copied one when absent.
+    /// Parameter group of the instances of a green cluster; that of the copied ones when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_parameter_group: Option<String>,
+    /// Storage of the green instance in whole GiB, such as `200GiB`; that of the copied one when absent. Not of a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Size>,
     /// `gp2`, `gp3`, `io1` or `io2`; that of the copied one when absent.
@@ -168,7 +171,7 @@ pub struct CreateBlueGreen {
     /// Throughput of `gp3` in MiB a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput: Option<u32>,
-    /// What becomes of the green instance when the step is taken back. The record of the deployment is deleted in any case.
+    /// What becomes of the green one when the step is taken back. The record of the deployment is deleted in any case.
     #[serde(default)]
     pub undo: UndoCreate,
     /// It is available by then.
@@ -182,7 +185,7 @@ impl CreateBlueGreen {
     }
 }
 
-/// What takes an instance back that was made.
+/// What takes an instance or a cluster back that was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UndoCreate {

@@ -98,7 +98,7 @@ pub enum Means {
     Native,
     /// The target is a replica of the source already, of PostgreSQL a physical one, and the window promotes it.
     ReadReplica,
-    /// RDS: the target is the green instance of a Blue/Green deployment, and the window switches it over.
+    /// RDS and Aurora PostgreSQL: the target is the green one of a Blue/Green deployment, and the window switches it over.
     BlueGreen,
     /// A task of AWS DMS; the way back is the servers' own replication.
     Dms,

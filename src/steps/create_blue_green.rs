@@ -1,8 +1,9 @@
 //! `create-blue-green`: a Blue/Green deployment of RDS with the settings of the runbook. Its name is its identity, and it has
 //! the tag of the run: what this run made is found again after a lost answer, and what somebody else made is never touched.
 //!
-//! "Creating a blue/green deployment in Amazon RDS" in the user guide:
+//! "Creating a blue/green deployment" in the user guides of RDS and of Aurora:
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/blue-green-deployments-creating.html>
+//! <https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/blue-green-deployments-creating.html>
 
 mod back;
 mod finding;
@@ -21,7 +22,7 @@ use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
 use crate::runbook::model::{CreateBlueGreen, UndoCreate};
 use crate::systems::aws::rds::blue_green::{self as driver, Deployment, Standing};
-use crate::systems::aws::rds::{self, Source};
+use crate::systems::aws::rds::{self, Environment, Kind, Source};
 use crate::systems::aws::{Aws, Call, Service};
 use crate::systems::pair::Heading;
 use crate::systems::{Certainty, DriverError};
@@ -31,21 +32,23 @@ impl Action for CreateBlueGreen {
     fn describe(&self, plan: &Plan, _way: Heading) -> Description {
         let specs = rds_server::system(plan, &self.of).zip(rds_server::system(plan, &self.from));
         let Some((spec, source)) = specs else { return Description::default() };
-        let (name, source) = (rds_server::called(spec), rds_server::called(source));
+        let (name, source, kind) = (rds_server::called(spec), rds_server::called(source), plan.kind_of_rds(&self.from));
         let filter = json!([{ "Name": "blue-green-deployment-name", "Values": [name] }]);
         let apply = [
-            ("CreateBlueGreenDeployment", self.parameters(name, source)),
+            ("CreateBlueGreenDeployment", self.parameters(name, source, kind)),
             ("DescribeBlueGreenDeployments", json!({ "Filters": filter })),
         ];
         let clients = "writes to an instance that is not Multi-AZ may wait, for a minute at most, when RDS copies it";
         Description {
             summary: format!(
-                "Make the Blue/Green deployment {name} of {source} ({}), and wait until it is available",
+                "Make the Blue/Green deployment {name} of the {} {source} ({}), and wait until it is available",
+                kind.word(),
                 self.changes()
             ),
             apply: apply.map(|call| self.line(call)).into(),
-            undo: self.undone(),
-            clients: Some(clients.to_owned()),
+            undo: self.undone(kind),
+            // Aurora clones the volume.
+            clients: (kind == Kind::Instance).then(|| clients.to_owned()),
         }
     }
 
@@ -99,21 +102,24 @@ impl CreateBlueGreen {
     }
 
     /// What takes it back, for the plan.
-    fn undone(&self) -> Vec<(String, String)> {
-        let kept = "# the green instance is kept: RDS makes it one of its own, and it goes on to cost";
+    fn undone(&self, kind: Kind) -> Vec<(String, String)> {
+        let green = kind.word();
+        let kept = format!("# the green {green} is kept: RDS makes it one of its own, and it goes on to cost");
         let record = ("DeleteBlueGreenDeployment", json!({ "BlueGreenDeploymentIdentifier": "bgd-…" }));
         let mut undo = vec![self.line(record)];
         match self.undo {
-            UndoCreate::Keep => undo.push((self.of.clone(), kept.to_owned())),
+            UndoCreate::Keep => undo.push((self.of.clone(), kept)),
             UndoCreate::DeleteWithSnapshot => {
-                undo.extend(rds_server::deletion("THE GREEN INSTANCE").map(|call| self.line(call)));
+                let called = format!("THE GREEN {}", green.to_uppercase());
+                undo.extend(rds_server::deletion(kind, &called).into_iter().map(|call| self.line(call)));
             }
         }
         undo
     }
 
     /// What is sent.
-    fn parameters(&self, name: &str, source: &str) -> Value {
+    fn parameters(&self, name: &str, source: &str, kind: Kind) -> Value {
+        let (of_cluster, of_instances) = self.groups(Some(kind));
         let mut all = json!({
             "BlueGreenDeploymentName": name, "Source": format!("THE ARN OF {source}"),
             "Tags": [{ "Key": TAG, "Value": "THE RUN" }],
@@ -121,7 +127,8 @@ impl CreateBlueGreen {
         let more = [
             ("TargetEngineVersion", self.engine_version.as_ref().map(|text| json!(text))),
             ("TargetDBInstanceClass", self.class.as_ref().map(|text| json!(text))),
-            ("TargetDBParameterGroupName", self.parameter_group.as_ref().map(|text| json!(text))),
+            ("TargetDBClusterParameterGroupName", of_cluster.map(|text| json!(text))),
+            ("TargetDBParameterGroupName", of_instances.map(|text| json!(text))),
             ("TargetAllocatedStorage", self.storage.map(|size| json!(size.0 >> 30))),
             ("TargetStorageType", self.storage_type.as_ref().map(|text| json!(text))),
             ("TargetIops", self.iops.map(|iops| json!(iops))),
@@ -136,8 +143,7 @@ impl CreateBlueGreen {
     /// What RDS's events are about.
     fn told_of(&self, cx: &Context, found: Option<&Deployment>) -> Vec<Source> {
         let Some(found) = found else {
-            let called = cx.world.rds(&self.from).map(|spec| rds_server::called(&spec).to_owned());
-            return called.into_iter().map(Source::Instance).collect();
+            return cx.world.rds(&self.from).iter().filter_map(Source::of).collect();
         };
         found.sources()
     }
@@ -147,13 +153,14 @@ impl CreateBlueGreen {
     async fn begin(&self, cx: &Context, of: &Move, aws: &Aws, name: &str) -> Result<String, StepError> {
         let reads = cx.rig.aws(&self.from).await?;
         let source = rds_server::server(cx, &reads, &self.from).await?;
-        let mut unfit = judge::unfit(self, &source);
-        unfit.extend(finding::unfit_groups(self, &reads, &source).await?);
+        let all = rds::environment(&reads, source.kind, &source.identifier).await?;
+        let mut unfit = judge::unfit(self, &all);
+        unfit.extend(finding::unfit_groups(self, &reads, &all).await?);
         if !unfit.is_empty() {
             return Err(self.refused(format!("{} can't be copied: {}", source.identifier, unfit.join("; ")), UNFIT));
         }
-        if !source.is_available() {
-            return Ok(format!("{} is {}, and must be available to be copied", source.identifier, source.status));
+        if let Some(busy) = all.busy() {
+            return Ok(format!("{} is {}, and must be available to be copied", busy.identifier, busy.status));
         }
         cx.note(of, json!({ key(of, "asked"): name }), Durability::Synced)?;
         cx.still_mine()?;
@@ -163,7 +170,7 @@ impl CreateBlueGreen {
                 Ok(format!("{name} was asked for, and is looked for"))
             }
             // Something else began with it in between.
-            Err(error) if error.is_code("InvalidDBInstanceState") => {
+            Err(error) if rds_server::is_busy(&error) => {
                 Ok(format!("{} can't be copied yet: {}", source.identifier, error.reason))
             }
             Err(error) => Err(error.into()),
@@ -183,21 +190,23 @@ impl CreateBlueGreen {
     }
 
     async fn is_as_planned(&self, aws: &Aws, found: &Deployment) -> Result<Stands, StepError> {
-        let Some(green) = found.green_identifier() else {
-            return Ok(Stands::Busy(format!("{} is {}, without a green instance yet", found.name, found.words)));
-        };
-        let green = rds::instance(aws, green).await?;
-        let called = &green.server.identifier;
-        if !green.server.is_available() {
-            return Ok(Stands::Busy(format!("{}: its green instance {called} is {}", found.name, green.server.status)));
+        let nothing = || Stands::Busy(format!("{} is {}, without a green one yet", found.name, found.words));
+        let Some(green) = self::green(aws, found).await? else { return Ok(nothing()) };
+        let Some(server) = green.server().filter(|_| !green.instances.is_empty()) else { return Ok(nothing()) };
+        let (called, word) = (&server.identifier, server.kind.word());
+        if let Some(busy) = green.busy() {
+            return Ok(Stands::Busy(format!(
+                "{}: of the green {word} {} is {}",
+                found.name, busy.identifier, busy.status
+            )));
         }
         let differs = judge::differs(self, &green);
         if !differs.is_empty() {
-            let message = format!("the green instance {called} is not as planned: {}", differs.join("; "));
+            let message = format!("the green {word} {called} is not as planned: {}", differs.join("; "));
             return Err(self.refused(message, DIFFERS));
         }
-        Ok(Stands::Ready(json!({ "deployment": found.id, "green": called, "resource": green.server.resource_id,
-            "summary": format!("{} is available, its green instance {called} follows", found.name) })))
+        Ok(Stands::Ready(json!({ "deployment": found.id, "green": called, "resource": server.resource_id,
+            "summary": format!("{} is available, its green {word} {called} follows", found.name) })))
     }
 
     fn refused(&self, message: impl std::fmt::Display, hint: &str) -> StepError {
@@ -211,9 +220,7 @@ impl CreateBlueGreen {
         if found.blue != source.arn {
             differs.push(format!("it is of {}, planned {}", found.blue_identifier(), source.identifier));
         }
-        if let Some(green) = found.green_identifier()
-            && let Ok(green) = rds::instance(aws, green).await
-        {
+        if let Ok(Some(green)) = green(aws, found).await {
             differs.extend(judge::differs(self, &green));
         }
         let differs = if differs.is_empty() { "it is as planned otherwise".to_owned() } else { differs.join("; ") };
@@ -228,6 +235,12 @@ impl CreateBlueGreen {
         let message = format!("{name} was made by this run, and is gone: somebody has deleted it");
         self.refused(message, "find out who; `pointsman rollback`, then a new run makes another")
     }
+}
+
+/// The green one of a deployment; `None` while there is none.
+async fn green(aws: &Aws, found: &Deployment) -> Result<Option<Environment>, DriverError> {
+    let Some((kind, identifier)) = found.kind().zip(found.green_identifier()) else { return Ok(None) };
+    Ok(Some(rds::environment(aws, kind, identifier).await?))
 }
 
 fn is_ours(found: &Deployment, run: &str) -> bool {

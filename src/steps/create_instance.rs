@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::preflight::{Check, Finding};
 use crate::runbook::model::{CreateInstance, System, UndoCreate};
 use crate::secret::{Secret, remote};
-use crate::systems::aws::rds::{self as driver, NO_INSTANCE, Server};
+use crate::systems::aws::rds::{self as driver, Kind, NO_INSTANCE, Server};
 use crate::systems::aws::{Aws, Call, Permission, Service};
 use crate::systems::pair::Heading;
 use crate::systems::world::World;
@@ -46,7 +46,8 @@ impl Action for CreateInstance {
         let undo = match self.undo {
             UndoCreate::Keep => vec![(self.of.clone(), "# none: the instance is kept".to_owned())],
             UndoCreate::DeleteWithSnapshot => {
-                rds_server::deletion(called).map(|(operation, parameters)| line(operation, parameters)).into()
+                let deletion = rds_server::deletion(Kind::Instance, called).into_iter();
+                deletion.map(|(operation, parameters)| line(operation, parameters)).collect()
             }
         };
         Description {

@@ -12,7 +12,6 @@ use crate::plan::Plan;
 use crate::runbook::model::{Decommission, System};
 use crate::systems::aws::{Call, Permission, Service};
 use crate::systems::pair::Heading;
-use crate::systems::world::World;
 
 mod rules;
 mod servers;
@@ -106,10 +105,10 @@ fn lines(system: Option<&System>) -> (Vec<String>, Vec<String>) {
 }
 
 /// What the step asks of IAM.
-pub(super) fn permissions(step: &Decommission, world: &World) -> Vec<Permission> {
-    let of = |name: &String| match world.get(name) {
+pub(super) fn permissions(step: &Decommission, plan: &Plan) -> Vec<Permission> {
+    let of = |name: &String| match plan.systems.get(name) {
         Some(System::Ecs(spec)) => tasks::permissions(spec),
-        Some(System::Rds(spec)) => servers::permissions(name, spec, world),
+        Some(System::Rds(spec)) => servers::permissions(name, spec, plan),
         _ => Vec::new(),
     };
     step.stop.iter().flat_map(of).collect()

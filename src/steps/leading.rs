@@ -118,11 +118,11 @@ pub fn permissions(plan: &Plan) -> Vec<Permission> {
             open.flat_map(|endpoint| endpoint.permissions()).collect()
         }
         Step::RunTask(task) => run_task::permissions(task, &world),
-        Step::Snapshot(step) => snapshot::permissions(step, &world),
-        Step::Parameters(step) => parameters::permissions(step, &world),
+        Step::Snapshot(step) => snapshot::permissions(step, plan),
+        Step::Parameters(step) => parameters::permissions(step, plan),
         Step::CreateInstance(step) => create_instance::permissions(step, &world),
-        Step::CreateBlueGreen(step) => create_blue_green::permissions(step, &world),
-        Step::Decommission(step) => decommission::permissions(step, &world),
+        Step::CreateBlueGreen(step) => create_blue_green::permissions(step, plan),
+        Step::Decommission(step) => decommission::permissions(step, plan),
         Step::Failover(step) => failover::permissions(step, &world),
         _ => Vec::new(),
     };

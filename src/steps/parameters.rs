@@ -38,7 +38,7 @@ type Values = BTreeMap<String, Option<String>>;
 impl Action for Parameters {
     fn describe(&self, plan: &Plan, _way: Heading) -> Description {
         let Some(spec) = rds_server::system(plan, &self.of) else { return Description::default() };
-        let (kind, called) = (rds_server::kind(spec), rds_server::called(spec));
+        let (kind, called) = (plan.kind_of_rds(&self.of), rds_server::called(spec));
         let (modify, group) = match kind {
             Kind::Instance => ("ModifyDBParameterGroup", "DBParameterGroupName"),
             Kind::Cluster => ("ModifyDBClusterParameterGroup", "DBClusterParameterGroupName"),

@@ -23,14 +23,15 @@ use crate::systems::{Certainty, DriverError};
 pub(super) const TAG: &str = "pointsman-run";
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Which kind of server a system of a runbook is.
-pub(super) const fn kind(spec: &Rds) -> Kind {
-    if spec.cluster.is_some() { Kind::Cluster } else { Kind::Instance }
-}
-
 /// What the runbook calls the server.
 pub(super) fn called(spec: &Rds) -> &str {
     spec.cluster.as_deref().or(spec.instance.as_deref()).or(spec.blue_green.as_deref()).unwrap_or_default()
+}
+
+/// The same for a policy: anything where that is known only later.
+pub(super) fn pattern(spec: &Rds) -> &str {
+    let said = spec.cluster.as_deref().or(spec.instance.as_deref());
+    said.filter(|name| !name.contains("${")).unwrap_or("*")
 }
 
 /// The `rds` system of a plan.
@@ -56,14 +57,11 @@ pub fn changed(step: &Step) -> Vec<&str> {
 pub(super) async fn server(cx: &Context, aws: &Aws, name: &str) -> Result<Server, StepError> {
     let spec = cx.world.rds(name)?;
     let Some(known) = cx.plan.choices.servers.get(name) else { return Ok(driver::look(aws, &spec).await?) };
-    let found = driver::by_resource(aws, kind(&spec), &known.resource_id).await?;
+    let kind = Kind::of_resource(&known.resource_id);
+    let found = driver::by_resource(aws, kind, &known.resource_id).await?;
     found.ok_or_else(|| {
-        let message = format!(
-            "{name}: the {} {} of the plan ({}) is gone",
-            kind(&spec).word(),
-            known.identifier,
-            known.resource_id
-        );
+        let (word, was, id) = (kind.word(), &known.identifier, &known.resource_id);
+        let message = format!("{name}: the {word} {was} of the plan ({id}) is gone");
         let hint = "nothing was changed: make a new plan for the server that is there now";
         StepError::told(FailureKind::Refused, message, Some(hint))
     })
@@ -84,15 +82,29 @@ pub(super) fn identifier(run: &str, of: &Move, system: &str, number: u64) -> Str
     format!("pointsman-{step}-{}", &token[..16])
 }
 
-/// The calls that delete an instance, as the plan shows them.
-pub(super) fn deletion(called: &str) -> [(&'static str, Value); 2] {
-    [
-        ("ModifyDBInstance", json!({ "DBInstanceIdentifier": called, "DeletionProtection": false })),
-        ("DeleteDBInstance", json!({ "DBInstanceIdentifier": called, "FinalDBSnapshotIdentifier": "pointsman-…" })),
-    ]
+/// The calls that delete a server, as the plan shows them.
+pub(super) fn deletion(kind: Kind, called: &str) -> Vec<(&'static str, Value)> {
+    let snapshot = "pointsman-…";
+    match kind {
+        Kind::Instance => vec![
+            ("ModifyDBInstance", json!({ "DBInstanceIdentifier": called, "DeletionProtection": false })),
+            ("DeleteDBInstance", json!({ "DBInstanceIdentifier": called, "FinalDBSnapshotIdentifier": snapshot })),
+        ],
+        Kind::Cluster => vec![
+            ("ModifyDBCluster", json!({ "DBClusterIdentifier": called, "DeletionProtection": false })),
+            ("DeleteDBInstance", json!({ "DBInstanceIdentifier": "EACH OF IT", "SkipFinalSnapshot": true })),
+            ("DeleteDBCluster", json!({ "DBClusterIdentifier": called, "FinalDBSnapshotIdentifier": snapshot })),
+        ],
+    }
 }
 
-/// Asks for the deletion of an instance, with a last snapshot; says what was asked for. It can be asked for again.
+/// Whether something else is done with it at the moment.
+pub(super) fn is_busy(error: &DriverError) -> bool {
+    ["InvalidDBInstanceState", "InvalidDBClusterStateFault"].iter().any(|code| error.is_code(code))
+}
+
+/// Asks for the deletion of a server, with a last snapshot; says what was asked for. The instances of a cluster go before it.
+/// It can be asked for again.
 pub(super) async fn delete(
     cx: &Context,
     of: &Move,
@@ -101,20 +113,39 @@ pub(super) async fn delete(
     found: &Server,
 ) -> Result<String, StepError> {
     let called = &found.identifier;
+    let members = members(aws, found).await?;
+    if !members.is_empty() && members.iter().all(|member| member.status == "deleting") {
+        return Ok(format!("the instances of {called} are being deleted"));
+    }
     let snapshot = identifier(&cx.run, of, name, 0);
     cx.note(of, json!({ key(of, "deleting"): called, key(of, "snapshot"): snapshot }), Durability::Synced)?;
     cx.still_mine()?;
-    let asked = if found.protected {
-        driver::unprotect(aws, called).await
-    } else {
-        driver::delete_instance(aws, called, &snapshot).await
+    let asked = match found.kind {
+        kind if found.protected => driver::unprotect(aws, kind, called).await,
+        Kind::Instance => driver::delete_instance(aws, called, &snapshot).await,
+        Kind::Cluster if members.is_empty() => driver::delete_cluster(aws, called, &snapshot).await,
+        Kind::Cluster => delete_members(aws, &members).await,
     };
     match asked {
-        Err(error) if error.certainty != Certainty::Unknown && !error.is_code("InvalidDBInstanceState") => {
-            Err(error.into())
-        }
+        Err(error) if error.certainty != Certainty::Unknown && !is_busy(&error) => Err(error.into()),
         _ => Ok(format!("{called} was asked to be deleted, with the snapshot {snapshot}")),
     }
+}
+
+/// The instances that a cluster has still.
+async fn members(aws: &Aws, found: &Server) -> Result<Vec<Server>, DriverError> {
+    if found.kind == Kind::Instance {
+        return Ok(Vec::new());
+    }
+    let all = driver::environment(aws, Kind::Cluster, &found.identifier).await?;
+    Ok(all.instances.into_iter().map(|instance| instance.server).collect())
+}
+
+async fn delete_members(aws: &Aws, members: &[Server]) -> Result<(), DriverError> {
+    for member in members.iter().filter(|member| member.status != "deleting") {
+        driver::delete_member(aws, &member.identifier).await?;
+    }
+    Ok(())
 }
 
 /// A wait for AWS that ends.

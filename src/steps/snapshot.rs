@@ -13,7 +13,7 @@ use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
 use crate::preflight::{Check, Finding};
-use crate::runbook::model::{Snapshot, System};
+use crate::runbook::model::Snapshot;
 use crate::systems::aws::rds::{self as driver, Kind, SNAPSHOT_EXISTS, Server};
 use crate::systems::aws::{Aws, Call, Permission, Service};
 use crate::systems::pair::Heading;
@@ -24,7 +24,7 @@ use crate::systems::{Certainty, DriverError};
 impl Action for Snapshot {
     fn describe(&self, plan: &Plan, _way: Heading) -> Description {
         let Some(spec) = rds_server::system(plan, &self.of) else { return Description::default() };
-        let (kind, called, new) = (rds_server::kind(spec), rds_server::called(spec), "pointsman-…");
+        let (kind, called, new) = (plan.kind_of_rds(&self.of), rds_server::called(spec), "pointsman-…");
         let (create, look) = match kind {
             Kind::Instance => (
                 Call::new(
@@ -166,10 +166,10 @@ pub(super) async fn finding(step: &Snapshot, world: &World) -> Finding {
 }
 
 /// What the step asks of IAM.
-pub(super) fn permissions(step: &Snapshot, world: &World) -> Vec<Permission> {
-    let Some(System::Rds(spec)) = world.get(&step.of) else { return Vec::new() };
-    let called = Some(rds_server::called(spec)).filter(|name| !name.contains("${")).unwrap_or("*");
-    let (create, reads, server, snapshot) = match rds_server::kind(spec) {
+pub(super) fn permissions(step: &Snapshot, plan: &Plan) -> Vec<Permission> {
+    let Some(spec) = rds_server::system(plan, &step.of) else { return Vec::new() };
+    let called = rds_server::pattern(spec);
+    let (create, reads, server, snapshot) = match plan.kind_of_rds(&step.of) {
         Kind::Instance => {
             ("CreateDBSnapshot", ["DescribeDBInstances", "DescribeDBSnapshots"], "db", "snapshot:pointsman-*")
         }

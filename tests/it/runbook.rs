@@ -217,7 +217,7 @@ fn shipped() -> [(&'static str, Option<&'static str>); 19] {
 fn a_deployment_is_switched_over_between_databases_that_name_their_instances() {
     let text = std::fs::read_to_string(root().join("runbooks/rds-blue-green.yaml")).unwrap();
     for (from, to, code) in [
-        ("rds: { instance: orders }", "rds: { cluster: orders }", "wrong-system"),
+        ("rds: { instance: orders }", "rds: { blue-green: orders }", "wrong-system"),
         ("blue-green: orders-upgrade", "instance: orders-green", "wrong-system"),
         ("switchover-timeout: 5m", "switchover-timeout: 5s", "bad-value"),
         ("through: blue-green, ", "", "unused-timeout"),
@@ -225,6 +225,24 @@ fn a_deployment_is_switched_over_between_databases_that_name_their_instances() {
     ] {
         let found = load_str("blue-green.yaml", &text.replace(from, to), None).unwrap_err();
         assert!(found.0.iter().any(|found| found.code == code), "after {from:?} became {to:?}: {found}");
+    }
+    let of_cluster = text.replace("rds: { instance: orders }", "rds: { cluster: orders }");
+    load_str("blue-green.yaml", &of_cluster, None).unwrap();
+}
+
+#[test]
+fn a_deployment_of_a_cluster_is_made_with_what_a_cluster_has() {
+    let text = std::fs::read_to_string(root().join("runbooks/rds-blue-green-create.yaml")).unwrap();
+    let of_cluster = text.replace("rds: { instance: orders }", "rds: { cluster: orders }");
+    let with = |text: &str, line: &str| text.replacen("from: blue\n", &format!("from: blue\n      {line}\n"), 1);
+    load_str("create.yaml", &with(&of_cluster, "instance-parameter-group: orders-writers"), None).unwrap();
+    for (text, line, code) in [
+        (&of_cluster, "class: db.r7g.large", "not-of-a-cluster"),
+        (&of_cluster, "storage: 10GiB", "not-of-a-cluster"),
+        (&text, "instance-parameter-group: orders-writers", "not-of-an-instance"),
+    ] {
+        let found = load_str("create.yaml", &with(text, line), None).unwrap_err();
+        assert!(found.0.iter().any(|found| found.code == code), "{line}: {found}");
     }
 }
 

@@ -1,9 +1,9 @@
 //! A Blue/Green deployment of RDS, and its switchover by RDS.
 //!
-//! What RDS does in a switchover is in the user guide, "Switching a blue/green deployment": it checks its guardrails, stops
-//! writes and drops connections on both sides, waits until the green one has everything, renames both (the green one gets
-//! the blue one's identifier and endpoint, the blue one `-old1`), and lets clients in. If that fails or lasts too long, all
-//! of it is taken back.
+//! What RDS does in a switchover is in the user guides of RDS and of Aurora, "Switching a blue/green deployment": it checks its
+//! guardrails, stops writes and drops connections on both sides, waits until the green one has everything, renames both (the
+//! green one gets the blue one's identifier and endpoint, the blue one `-old1`; of a cluster each instance, too), and lets
+//! clients in. If that fails or lasts too long, all of it is taken back.
 
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::plan::{Plan, references};
 use crate::runbook::model::{Name, Step, System};
 use crate::runbook::units::Span;
 use crate::steps::StepError;
+use crate::systems::aws::rds::Kind;
 use crate::systems::aws::rds::blue_green::{self as driver, Standing};
 use crate::systems::aws::{Aws, Call, Permission, Service};
 use crate::systems::{Certainty, Result};
@@ -36,7 +37,7 @@ const LEFT: &str = "left_server";
 /// The deployment that a plan switches over.
 #[derive(Clone)]
 pub struct BlueGreen {
-    /// The `rds` system of the green instance.
+    /// The `rds` system of the green one.
     pub rds: Name,
     /// Its identifier.
     pub id: String,
@@ -70,21 +71,17 @@ impl BlueGreen {
     }
 
     /// What it asks of IAM; a switchover is made of other calls, which must be allowed too, and so is the deletion of a
-    /// record, though it deletes no instance ("Authorizing access to Amazon RDS blue/green deployment operations" in the
-    /// user guide: names that RDS makes up are reached by no pattern).
+    /// record, though it deletes no server ("Authorizing access to … blue/green deployment operations" in both user guides:
+    /// names that RDS makes up are reached by no pattern).
     pub fn permissions(&self, plan: &Plan) -> Vec<Permission> {
         let Some(System::Rds(spec)) = plan.systems.get(&self.rds) else { return Vec::new() };
         let on = |operation, resource: &str| Permission::on(Service::Rds, operation, arn("rds", &spec.aws, resource));
         let deployment = format!("deployment:{}", if self.id.is_empty() { "*" } else { &self.id });
-        let reads = ["DescribeBlueGreenDeployments", "DescribeDBInstances"];
-        let mut all: Vec<_> =
-            reads.into_iter().map(|operation| Permission::anywhere(Service::Rds, operation)).collect();
+        let kind = plan.kind_of_rds(&self.rds);
+        let mut all: Vec<_> = driver::reads(kind).map(|read| Permission::anywhere(Service::Rds, read)).collect();
         all.push(on("SwitchoverBlueGreenDeployment", &deployment));
         all.push(on("DeleteBlueGreenDeployment", &deployment));
-        all.extend(
-            ["ModifyDBInstance", "PromoteReadReplica", "RebootDBInstance", "DeleteDBInstance"]
-                .map(|operation| on(operation, "db:*")),
-        );
+        all.extend(made_of(kind).iter().map(|(operation, resource)| on(operation, resource)));
         all
     }
 
@@ -149,7 +146,7 @@ impl BlueGreen {
         }
     }
 
-    /// Deletes the record of a deployment that was switched over; both instances stay (user guide, "Deleting a blue/green
+    /// Deletes the record of a deployment that was switched over; both servers stay (user guide, "Deleting a blue/green
     /// deployment").
     pub async fn delete_record(&self, cx: &Context) -> Outcome<()> {
         let aws = self.aws(cx).await?;
@@ -211,6 +208,26 @@ impl BlueGreen {
             }
             _ => Ok(Asking { at: Some(now), before: Some(before), ..Asking::default() }),
         }
+    }
+}
+
+/// The calls that a switchover and the deletion of a record are made of, with what they are about; and the reboot.
+const fn made_of(kind: Kind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        Kind::Instance => &[
+            ("ModifyDBInstance", "db:*"),
+            ("PromoteReadReplica", "db:*"),
+            ("RebootDBInstance", "db:*"),
+            ("DeleteDBInstance", "db:*"),
+        ],
+        Kind::Cluster => &[
+            ("ModifyDBCluster", "cluster:*"),
+            ("PromoteReadReplicaDBCluster", "cluster:*"),
+            ("RebootDBInstance", "db:*"),
+            ("DeleteDBCluster", "cluster:*"),
+            ("DeleteDBInstance", "db:*"),
+            ("DeleteDBClusterEndpoint", "cluster-endpoint:*"),
+        ],
     }
 }
 

@@ -17,12 +17,21 @@ pub async fn findings(kind: &dyn Promotable, plan: &Plan, chosen: &BlueGreen) ->
     let world = World::new(plan.systems.clone());
     let aws = world.aws(&chosen.rds, Access::ReadOnly).await?;
     let blue = named(plan, &pair.source)?;
+    let (of_blue, spec) = (world.aws(blue, Access::ReadOnly).await?, world.rds(blue)?);
+    let cluster = match &spec.cluster {
+        Some(identifier) => Some(rds::cluster(&of_blue, identifier).await?),
+        None => None,
+    };
     let facts = Facts {
         system: chosen.rds.clone(),
         source: pair.source.clone(),
         target: pair.target.clone(),
         deployment: driver::deployment(&aws, &chosen.id).await?,
-        blue: rds::look(&world.aws(blue, Access::ReadOnly).await?, &world.rds(blue)?).await?,
+        blue: match &cluster {
+            Some(cluster) => cluster.server.clone(),
+            None => rds::look(&of_blue, &spec).await?,
+        },
+        cluster,
         green: rds::look(&aws, &world.rds(&chosen.rds)?).await?,
     };
     let mut findings = judge(&facts);
@@ -44,9 +53,11 @@ pub async fn chosen(plan: &Plan, replicate: &Replicate) -> Result<crate::plan::B
     };
     let blue = named(plan, &replicate.from)?;
     let known = remote::known_of_rds(blue, "identifier").unwrap_or_default();
-    if found.blue_identifier() != known {
-        let reason = format!("the blue instance of {wanted} is {}, and {blue} is {known}", found.blue_identifier());
-        return Err(refused(reason, "name the deployment of this very instance; one that was switched over is over"));
+    let kind = plan.kind_of_rds(blue);
+    if found.kind() != Some(kind) || found.blue_identifier() != known {
+        let reason = format!("{wanted} is of {}, and {blue} is the {} {known}", found.blue, kind.word());
+        let hint = "name the deployment of this very server; one that was switched over is over";
+        return Err(refused(reason, hint));
     }
     Ok(crate::plan::BlueGreen { id: found.id, name: found.name })
 }

@@ -1,4 +1,5 @@
-//! The reboot of the old blue instance: it allows only reads until then (user guide, "Switching a blue/green deployment").
+//! The reboot of the old blue one: it allows only reads until then, a cluster until its writer instance is rebooted ("Switching
+//! a blue/green deployment" in the user guides of RDS and of Aurora).
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::runbook::model::{Name, Step, System};
 use crate::runbook::units::Span;
 use crate::steps::StepError;
 use crate::systems::Certainty;
-use crate::systems::aws::rds::{self as driver, Kind, Source};
+use crate::systems::aws::rds::{self as driver, Source};
 use crate::systems::pair::Heading;
 
 /// How long a reboot may take.
@@ -67,7 +68,7 @@ pub async fn restart(kind: &dyn Promotable, cx: &Context, source: &str) -> Outco
 async fn told_of(cx: &Context, source: &str) -> Option<(Name, Source)> {
     let (rds, resource) = server(cx, source).ok()?;
     let aws = cx.rig.aws(&rds).await.ok()?;
-    let found = driver::by_resource(&aws, Kind::Instance, &resource).await.ok()??;
+    let found = driver::writer(&aws, &resource).await.ok()??;
     Some((rds, Source::from(&found)))
 }
 
@@ -80,8 +81,8 @@ fn long_ago(asked: Option<Timestamp>) -> bool {
 async fn ask(cx: &Context, of: &Move, source: &str, started: &str) -> Outcome<()> {
     let (rds, resource) = server(cx, source)?;
     let aws = cx.rig.aws(&rds).await?;
-    let Some(found) = driver::by_resource(&aws, Kind::Instance, &resource).await? else {
-        let message = format!("{source}: the old blue instance ({resource}) is gone");
+    let Some(found) = driver::writer(&aws, &resource).await? else {
+        let message = format!("{source}: the old blue one ({resource}) is gone, or has no instance that takes writes");
         let hint = "without it there is no way back: `pointsman continue` goes on without one";
         return Err(StepError::told(FailureKind::Refused, message, Some(hint)));
     };
@@ -105,7 +106,7 @@ fn server(cx: &Context, source: &str) -> Outcome<(Name, String)> {
     let naming = cx.plan.systems.get(source).and_then(System::naming);
     let known = cx.plan.choices.source.rds.as_ref();
     let found = naming.zip(known).map(|(naming, known)| (naming.rds.to_owned(), known.resource_id.clone()));
-    found.ok_or_else(|| StepError::broken("the plan does not know the old blue instance"))
+    found.ok_or_else(|| StepError::broken("the plan does not know the old blue one"))
 }
 
 /// The step that the notes belong to.

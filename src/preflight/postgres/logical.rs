@@ -7,9 +7,10 @@ use super::finding::{Check, count, names};
 use super::{Finding, PreflightInput, TOPICS, accept, replica};
 use crate::systems::postgres::survey::Table;
 
-/// What is only asked of two servers of which one is copied to the other by us.
+/// What is only asked of two servers of which one is copied to the other by us. That they are two RDS says by their ARNs: the
+/// system identifier of a clone may be that of its origin.
 const NO_QUESTION: &[&str] =
-    &["copy-privilege", "disk-room", "large-objects", "pg-dump", "sync-workers", "target-content"];
+    &["copy-privilege", "disk-room", "large-objects", "pg-dump", "same-database", "sync-workers", "target-content"];
 /// RDS's own slots and subscriptions; somebody else's are looked for as RDS's guardrails do.
 const OF_RDS: &[&str] = &["other-slots", "other-subscriptions"];
 

@@ -40,19 +40,16 @@ pub(super) async fn read(plan: &Plan, world: &World, name: &str, source_bytes: O
 }
 
 async fn servers(aws: &Aws, spec: &Rds, facts: &mut Facts) -> Result<()> {
-    let mut instance = spec.instance.clone();
-    if let Some(identifier) = &spec.cluster {
-        let cluster = rds::cluster(aws, identifier).await?;
+    let (kind, mut identifier) = rds::named(aws, spec).await?;
+    if kind == Kind::Cluster {
+        let cluster = rds::cluster(aws, &identifier).await?;
         let any = cluster.members.first().map(|member| member.instance.as_str());
-        instance = cluster.writer().or(any).map(str::to_owned);
+        let of_cluster = cluster.writer().or(any).map(str::to_owned);
         facts.cluster = Some(cluster);
+        let Some(instance) = of_cluster else { return Ok(()) };
+        identifier = instance;
     }
-    if let Some(name) = &spec.blue_green {
-        facts.instance = Some(rds::blue_green::green(aws, name).await?);
-    }
-    if let Some(identifier) = instance {
-        facts.instance = Some(rds::instance(aws, &identifier).await?);
-    }
+    facts.instance = Some(rds::instance(aws, &identifier).await?);
     Ok(())
 }
 
@@ -146,9 +143,4 @@ fn hours(plan: &Plan) -> Vec<crate::runbook::model::TimeWindow> {
         _ => None,
     };
     names.filter_map(of).collect()
-}
-
-/// Which kinds of servers a plan has, for what it must be allowed to read.
-pub(super) const fn kind(spec: &Rds) -> Kind {
-    if spec.cluster.is_some() { Kind::Cluster } else { Kind::Instance }
 }

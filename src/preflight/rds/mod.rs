@@ -17,7 +17,7 @@ mod ways;
 use super::finding::Check;
 use super::{Finding, finding};
 use crate::plan::Plan;
-use crate::runbook::model::{Rds, System};
+use crate::runbook::model::System;
 use crate::systems::Result;
 use crate::systems::aws::rds;
 use crate::systems::aws::{Permission, Service};
@@ -80,8 +80,8 @@ fn servers(plan: &Plan) -> Vec<&String> {
 
 /// What reading a server, and who is let in there, must be allowed.
 #[must_use]
-pub fn permissions(plan: &Plan, spec: &Rds) -> Vec<Permission> {
-    let mut all = rds::reading(gather::kind(spec));
+pub fn permissions(plan: &Plan, name: &str) -> Vec<Permission> {
+    let mut all = rds::reading(plan.kind_of_rds(name));
     all.push(Permission::anywhere(Service::Ec2, "DescribeSecurityGroups"));
     if plan.systems.values().any(|system| matches!(system, System::Ecs(_))) {
         all.push(Permission::anywhere(Service::Ecs, "DescribeServices"));

@@ -126,7 +126,7 @@ fn one_kind(check: &mut Check<'_>, path: &str, from: &str, to: &str) {
     }
 }
 
-/// Both databases of a Blue/Green deployment say which instances of RDS they are.
+/// Both databases of a Blue/Green deployment say which servers of RDS they are; clusters are of Aurora PostgreSQL.
 fn blue_green(check: &mut Check<'_>, path: &str, step: &Replicate) {
     let through = step.through == Means::BlueGreen;
     if let Some(limit) = &step.switchover_timeout {
@@ -141,21 +141,26 @@ fn blue_green(check: &mut Check<'_>, path: &str, step: &Replicate) {
         return;
     }
     let runbook = check.runbook;
-    for (key, name, wanted) in [("from", &step.from, "instance"), ("to", &step.to, "blue-green")] {
+    for (key, name, wanted) in [("from", &step.from, "instance:` or `cluster"), ("to", &step.to, "blue-green")] {
         let Some(database) = runbook.systems.get(name) else { continue };
         if !DATABASES.contains(&database.kind()) {
             continue;
         }
         let named = database.naming().and_then(|naming| runbook.systems.get(naming.rds));
         let fits = match named {
-            Some(System::Rds(spec)) if key == "from" => spec.instance.is_some(),
+            Some(System::Rds(spec)) if key == "from" => spec.instance.is_some() || spec.cluster.is_some(),
             Some(System::Rds(spec)) => spec.blue_green.is_some(),
             _ => false,
         };
+        if matches!(named, Some(System::Rds(spec)) if spec.cluster.is_some() && database.kind() != "postgres") {
+            let message = format!("`{name}` is a {} cluster: only those of Aurora PostgreSQL are switched over", database.kind());
+            check.error(&format!("{path}/{key}"), "wrong-system", &message, "leave out `through`");
+            continue;
+        }
         if !fits {
             let message = format!(
                 "`{name}` does not say which {} of RDS it is",
-                if key == "from" { "instance" } else { "deployment" }
+                if key == "from" { "server" } else { "deployment" }
             );
             let remedy = format!("name an `rds` system with `{wanted}:` in it, instead of a `url`");
             check.error(&format!("{path}/{key}"), "wrong-system", &message, remedy);

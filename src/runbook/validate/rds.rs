@@ -42,7 +42,7 @@ fn whole_gib(check: &mut Check<'_>, path: &str, storage: Size) {
     }
 }
 
-/// A deployment has a name, and is made of one instance.
+/// A deployment has a name, and is made of one instance, or of one cluster, whose instances keep their classes.
 fn deployment(check: &mut Check<'_>, path: &str, step: &CreateBlueGreen) {
     let of = rds(check, &step.of).map(|spec| spec.blue_green.clone());
     match of {
@@ -57,12 +57,39 @@ fn deployment(check: &mut Check<'_>, path: &str, step: &CreateBlueGreen) {
         }
         _ => {}
     }
-    if rds(check, &step.from).is_some_and(|spec| spec.instance.is_none()) {
-        let message = format!("`{}` is no instance, and the step copies one", step.from);
-        check.error(&format!("{path}/from"), "no-instance", &message, "name the `rds` system of an `instance`");
+    let from = rds(check, &step.from).map(|spec| (spec.instance.is_some(), spec.cluster.is_some()));
+    match from {
+        Some((false, false)) => {
+            let message = format!("`{}` is neither an instance nor a cluster, and the step copies one", step.from);
+            let remedy = "name the `rds` system of an `instance`, or of a `cluster`";
+            check.error(&format!("{path}/from"), "no-server", &message, remedy);
+        }
+        Some((true, _)) if step.instance_parameter_group.is_some() => {
+            let remedy = "write `parameter-group`, which is that of the instance";
+            let message = "only the instances of a cluster have a group beside its own";
+            check.error(&format!("{path}/instance-parameter-group"), "not-of-an-instance", message, remedy);
+        }
+        Some((_, true)) => of_cluster(check, path, step),
+        _ => {}
     }
     if let Some(storage) = step.storage {
         whole_gib(check, path, storage);
+    }
+}
+
+/// API reference, CreateBlueGreenDeployment: class and storage do not apply to clusters.
+fn of_cluster(check: &mut Check<'_>, path: &str, step: &CreateBlueGreen) {
+    let said = [
+        ("class", step.class.is_some()),
+        ("storage", step.storage.is_some()),
+        ("storage-type", step.storage_type.is_some()),
+        ("iops", step.iops.is_some()),
+        ("throughput", step.throughput.is_some()),
+    ];
+    for (key, _) in said.iter().filter(|(_, said)| *said) {
+        let message = format!("RDS takes no `{key}` for a cluster: the green one is as the blue one");
+        let remedy = "remove it; the instances of the green cluster can be changed when it stands";
+        check.error(&format!("{path}/{key}"), "not-of-a-cluster", &message, remedy);
     }
 }
 

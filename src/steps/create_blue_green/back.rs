@@ -1,10 +1,11 @@
 //! The way back: the record of the deployment is deleted, if this run has made it and nobody has switched it over. RDS then
-//! makes the green instance one of its own ("Deleting a blue/green deployment in Amazon RDS" in the user guide), which is
-//! kept, or deleted with a last snapshot.
+//! makes the green one a server of its own ("Deleting a blue/green deployment" in the user guides of RDS and of Aurora), which
+//! is kept, or deleted with a last snapshot.
 //!
-//! After a switchover the green instance is what serves, under the blue one's name: it is never deleted.
+//! After a switchover the green one is what serves, under the blue one's name: it is never deleted.
 //!
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/blue-green-deployments-deleting.html>
+//! <https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/blue-green-deployments-deleting.html>
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::systems::{Certainty, DriverError};
 /// What was asked for and never seen is looked for this long.
 const SHOWS: Duration = Duration::from_secs(5);
 
-/// The green instance of the record that is deleted: in a switchover it would be renamed.
+/// The green one of the record that is deleted: in a switchover it would be renamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Green {
     resource: String,
@@ -95,13 +96,10 @@ impl CreateBlueGreen {
     }
 
     async fn green(&self, aws: &Aws, found: &Deployment) -> Result<Option<Green>, DriverError> {
-        let Some(identifier) = found.green_identifier() else { return Ok(None) };
-        match rds::instance(aws, identifier).await {
-            Ok(green) => {
-                let (resource, identifier) = (green.server.resource_id, green.server.identifier);
-                Ok(Some(Green { resource, identifier }))
-            }
-            Err(error) if error.is_code(rds::NO_INSTANCE) => Ok(None),
+        let Some((kind, identifier)) = found.kind().zip(found.green_identifier()) else { return Ok(None) };
+        match rds::server(aws, kind, identifier).await {
+            Ok(Server { resource_id: resource, identifier, .. }) => Ok(Some(Green { resource, identifier })),
+            Err(error) if error.is_code(rds::NO_INSTANCE) || error.is_code(rds::NO_CLUSTER) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -117,12 +115,14 @@ impl CreateBlueGreen {
         let Some(Green { resource, identifier }) = green else {
             return Ok(Ok(format!("there is no {} that this run has made", self.called(cx)?)));
         };
-        let Some(found) = rds::by_resource(aws, Kind::Instance, resource).await? else {
-            return Ok(Ok(format!("the record is deleted, and so is its green instance {identifier}")));
+        let kind = Kind::of_resource(resource);
+        let green = kind.word();
+        let Some(found) = rds::by_resource(aws, kind, resource).await? else {
+            return Ok(Ok(format!("the record is deleted, and so is its green {green} {identifier}")));
         };
         let now = &found.identifier;
         if self.undo == UndoCreate::Keep || now != identifier {
-            return Ok(Ok(format!("the record is deleted; its green instance is kept as {now}: it goes on to cost")));
+            return Ok(Ok(format!("the record is deleted; its green {green} is kept as {now}: it goes on to cost")));
         }
         Ok(Err(match found.status.as_str() {
             _ if found.replicates.is_some() => format!("{now} is {}, and still follows", found.status),

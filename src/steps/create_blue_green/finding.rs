@@ -2,11 +2,12 @@
 
 use super::judge;
 use crate::endpoints::arn;
+use crate::plan::Plan;
 use crate::preflight::{Check, Finding};
-use crate::runbook::model::{CreateBlueGreen, System, UndoCreate};
+use crate::runbook::model::{CreateBlueGreen, UndoCreate};
 use crate::steps::rds_server;
 use crate::systems::DriverError;
-use crate::systems::aws::rds::{self, Kind, Server, blue_green as driver};
+use crate::systems::aws::rds::{self, Environment, Kind, Server, blue_green as driver};
 use crate::systems::aws::{Access, Aws, Permission, Service};
 use crate::systems::world::World;
 
@@ -27,7 +28,10 @@ async fn group(step: &CreateBlueGreen, world: &World) -> Option<Finding> {
         why: "The way back begins on the green instance, which must publish then.",
     };
     let source = rds_server::looked_at(world, &step.from).await.ok()?;
-    if !judge::is_logical(step, &source) || step.parameter_group.is_some() {
+    if source.engine != "postgres" && source.engine != "aurora-postgresql" {
+        return None;
+    }
+    if !judge::is_other_major(step, &source) || step.parameter_group.is_some() {
         return None;
     }
     let mend =
@@ -40,28 +44,30 @@ async fn group(step: &CreateBlueGreen, world: &World) -> Option<Finding> {
 pub(super) async fn unfit_groups(
     step: &CreateBlueGreen,
     aws: &Aws,
-    source: &Server,
+    source: &Environment,
 ) -> Result<Option<String>, DriverError> {
-    if source.engine == "postgres" {
-        return unpublished(step, aws, source).await;
+    let Some(server) = source.server() else { return Ok(None) };
+    if server.engine.contains("postgres") {
+        return unpublished(step, aws, source, server).await;
     }
-    let found = rds::instance(aws, &source.identifier).await?;
-    let Some(group) = step.parameter_group.as_deref().or(found.groups.first().map(|group| group.name.as_str())) else {
-        return Ok(None);
-    };
-    Ok(judge::unfit_for_green(group, &rds::parameters(aws, Kind::Instance, group).await?))
+    let own = source.group().map(|group| group.name);
+    let Some(group) = step.parameter_group.as_ref().or(own.as_ref()) else { return Ok(None) };
+    Ok(judge::unfit_for_green(group, &rds::parameters(aws, server.kind, group).await?))
 }
 
 /// Why RDS could not replicate it logically; nothing where it would not have to.
-async fn unpublished(step: &CreateBlueGreen, aws: &Aws, source: &Server) -> Result<Option<String>, DriverError> {
-    if !judge::is_logical(step, source) {
+async fn unpublished(
+    step: &CreateBlueGreen,
+    aws: &Aws,
+    source: &Environment,
+    server: &Server,
+) -> Result<Option<String>, DriverError> {
+    if !judge::is_logical(step, server) {
         return Ok(None);
     }
-    let found = rds::instance(aws, &source.identifier).await?;
-    let Some(group) = found.groups.first() else { return Ok(Some("it has no parameter group".to_owned())) };
-    let set = rds::parameters(aws, Kind::Instance, &group.name).await?;
-    let logical = set.get("rds.logical_replication").map(String::as_str);
-    Ok(judge::unpublished(&group.name, &group.status, logical))
+    let Some(group) = source.group() else { return Ok(Some("it has no parameter group".to_owned())) };
+    let set = rds::parameters(aws, server.kind, &group.name).await?;
+    Ok(judge::unpublished(server.kind, &group, &set))
 }
 
 async fn name(step: &CreateBlueGreen, world: &World) -> Finding {
@@ -92,15 +98,17 @@ async fn source(step: &CreateBlueGreen, world: &World) -> Finding {
         system: &step.from,
         why: "RDS refuses what it can't copy, or can't replicate.",
     };
-    let server = match rds_server::looked_at(world, &step.from).await {
-        Ok(server) => server,
-        Err(error) => {
-            return check.fail("the instance can't be read", format!("{error}."), vec![CORRECT.to_owned()]);
-        }
+    let looked = async {
+        let aws = world.aws(&step.from, Access::ReadOnly).await?;
+        let (kind, identifier) = rds::named(&aws, &world.rds(&step.from)?).await?;
+        Ok::<_, DriverError>((rds::environment(&aws, kind, &identifier).await?, aws))
     };
-    let mut unfit = judge::unfit(step, &server);
-    let groups = async { unfit_groups(step, &world.aws(&step.from, Access::ReadOnly).await?, &server).await };
-    match groups.await {
+    let (source, aws) = match looked.await {
+        Ok(found) => found,
+        Err(error) => return check.fail("it can't be read", format!("{error}."), vec![CORRECT.to_owned()]),
+    };
+    let mut unfit = judge::unfit(step, &source);
+    match unfit_groups(step, &aws, &source).await {
         Ok(why) => unfit.extend(why),
         Err(error) => return check.fail("its parameters can't be read", format!("{error}."), vec![CORRECT.to_owned()]),
     }
@@ -108,32 +116,87 @@ async fn source(step: &CreateBlueGreen, world: &World) -> Finding {
         let mend = vec!["-- mend it, or correct the step".to_owned()];
         return check.fail("no deployment can be made of it", format!("{}.", unfit.join("; ")), mend);
     }
-    if server.is_available() {
-        return check.pass("a deployment can be made of it", format!("{} is available.", server.identifier));
-    }
+    let Some(server) = source.busy() else {
+        return check.pass("a deployment can be made of it", "it is available.");
+    };
     let detail = format!("{} is {}; the step waits until it is available.", server.identifier, server.status);
     check.warn("no deployment can be made of it now", detail, vec!["-- wait until it is available".to_owned()])
 }
 
 /// What the step asks of IAM.
 ///
-/// "Authorizing access to Amazon RDS blue/green deployment operations" in the user guide: the instances have names that RDS
-/// makes, and patterns of names don't reach them; to delete a deployment asks for `DeleteDBInstance`, too.
+/// "Authorizing access to … blue/green deployment operations" in the user guides of RDS and of Aurora: the servers have names
+/// that RDS makes, and patterns of names don't reach them; to delete a deployment asks for the deletion of servers, too.
 /// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/blue-green-deployments-authorizing-access.html>
-pub(in crate::steps) fn permissions(step: &CreateBlueGreen, world: &World) -> Vec<Permission> {
-    let Some(System::Rds(spec)) = world.get(&step.of) else { return Vec::new() };
-    let on = |operation, resource: &str| Permission::on(Service::Rds, operation, arn("rds", &spec.aws, resource));
-    let reads = ["DescribeBlueGreenDeployments", "DescribeDBInstances", "DescribeDBParameters"];
-    let mut all: Vec<_> = reads.map(|operation| Permission::anywhere(Service::Rds, operation)).into();
-    let group = format!("pg:{}", step.parameter_group.as_deref().filter(|name| !name.contains("${")).unwrap_or("*"));
-    let made = ["deployment:*", "db:*", &group];
-    all.extend(made.iter().map(|resource| on("CreateBlueGreenDeployment", resource)));
-    all.extend([on("AddTagsToResource", "deployment:*"), on("AddTagsToResource", "db:*")]);
-    all.extend(["db:*", "og:*", &group, "subgrp:*"].map(|resource| on("CreateDBInstanceReadReplica", resource)));
-    all.extend([on("DeleteBlueGreenDeployment", "deployment:*"), on("DeleteDBInstance", "db:*")]);
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/blue-green-deployments-authorizing-access.html>
+pub(in crate::steps) fn permissions(step: &CreateBlueGreen, plan: &Plan) -> Vec<Permission> {
+    let Some(spec) = rds_server::system(plan, &step.of) else { return Vec::new() };
+    let kind = plan.kind_of_rds(&step.from);
+    let on = |(operation, resource): (&'static str, &str)| {
+        Permission::on(Service::Rds, operation, arn("rds", &spec.aws, resource))
+    };
+    let mut all: Vec<_> = driver::reads(kind).map(|read| Permission::anywhere(Service::Rds, read)).collect();
+    let groups = groups(step, kind);
+    all.extend(match kind {
+        Kind::Instance => instance(&groups).into_iter().map(on).collect::<Vec<_>>(),
+        Kind::Cluster => cluster(&groups).into_iter().map(on).collect(),
+    });
+    let parameters = match kind {
+        Kind::Instance => "DescribeDBParameters",
+        Kind::Cluster => "DescribeDBClusterParameters",
+    };
+    all.push(Permission::anywhere(Service::Rds, parameters));
+    all.extend([("CreateBlueGreenDeployment", "deployment:*"), ("AddTagsToResource", "deployment:*")].map(on));
+    all.push(on(("DeleteBlueGreenDeployment", "deployment:*")));
     if step.undo == UndoCreate::DeleteWithSnapshot {
-        all.push(on("ModifyDBInstance", "db:*"));
-        all.extend(["DeleteDBInstance", "CreateDBSnapshot"].map(|operation| on(operation, "snapshot:pointsman-*")));
+        all.extend(deleting(kind).iter().map(|one| on(*one)));
     }
     all
+}
+
+/// The groups that are named, as resources: that of the cluster, and that of instances.
+fn groups(step: &CreateBlueGreen, kind: Kind) -> [String; 2] {
+    let (of_cluster, of_instances) = step.groups(Some(kind));
+    let known = |name: Option<&String>| {
+        name.filter(|name| !name.contains("${")).map_or_else(|| "*".to_owned(), ToOwned::to_owned)
+    };
+    [format!("cluster-pg:{}", known(of_cluster)), format!("pg:{}", known(of_instances))]
+}
+
+fn instance([_, group]: &[String; 2]) -> Vec<(&'static str, &str)> {
+    let mut all: Vec<(&'static str, &str)> =
+        ["db:*", group].map(|resource| ("CreateBlueGreenDeployment", resource)).into();
+    all.push(("AddTagsToResource", "db:*"));
+    all.extend(["db:*", "og:*", group, "subgrp:*"].map(|resource| ("CreateDBInstanceReadReplica", resource)));
+    all.push(("DeleteDBInstance", "db:*"));
+    all
+}
+
+fn cluster([of_cluster, of_instances]: &[String; 2]) -> Vec<(&'static str, &str)> {
+    let mut all: Vec<(&'static str, &str)> =
+        ["cluster:*", of_cluster, of_instances].map(|resource| ("CreateBlueGreenDeployment", resource)).into();
+    all.extend(["cluster:*", "db:*"].map(|resource| ("AddTagsToResource", resource)));
+    all.extend(["cluster:*", "og:*", of_cluster, "subgrp:*"].map(|resource| ("CreateDBCluster", resource)));
+    all.extend(["db:*", "cluster:*", "og:*", of_instances, "subgrp:*"].map(|resource| ("CreateDBInstance", resource)));
+    all.extend(["cluster:*", "cluster-endpoint:*"].map(|resource| ("CreateDBClusterEndpoint", resource)));
+    all.extend([("DeleteDBCluster", "cluster:*"), ("DeleteDBInstance", "db:*")]);
+    all.push(("DeleteDBClusterEndpoint", "cluster-endpoint:*"));
+    all
+}
+
+/// What the deletion of the green one asks for besides.
+const fn deleting(kind: Kind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        Kind::Instance => &[
+            ("ModifyDBInstance", "db:*"),
+            ("DeleteDBInstance", "snapshot:pointsman-*"),
+            ("CreateDBSnapshot", "snapshot:pointsman-*"),
+        ],
+        Kind::Cluster => &[
+            ("ModifyDBCluster", "cluster:*"),
+            ("DeleteDBCluster", "cluster-snapshot:pointsman-*"),
+            ("CreateDBClusterSnapshot", "cluster:*"),
+            ("CreateDBClusterSnapshot", "cluster-snapshot:pointsman-*"),
+        ],
+    }
 }

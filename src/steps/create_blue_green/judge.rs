@@ -1,11 +1,11 @@
 //! What a deployment would be made of, and what was made: pure judgements.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use crate::preflight::blue_green::unsupported;
 use crate::runbook::model::CreateBlueGreen;
 use crate::systems::aws::rds::blue_green::Deployment;
-use crate::systems::aws::rds::{Instance, Server};
+use crate::systems::aws::rds::{Environment, Group, Instance, Kind, Parameters, Server};
 
 impl CreateBlueGreen {
     /// What is to be otherwise, in words.
@@ -15,6 +15,7 @@ impl CreateBlueGreen {
             text("version", self.engine_version.clone()),
             self.class.clone(),
             text("parameter group", self.parameter_group.clone()),
+            text("parameter group of its instances", self.instance_parameter_group.clone()),
             text("storage", self.storage.map(|size| format!("{} GiB", size.0 >> 30))),
             self.storage_type.clone(),
             self.iops.map(|iops| format!("{iops} IOPS")),
@@ -25,23 +26,23 @@ impl CreateBlueGreen {
     }
 }
 
-/// Whose deployments are switched over here.
-const ENGINES: [&str; 3] = ["postgres", "mysql", "mariadb"];
-
 /// Why it could not be made, or not so that our window can switch it over.
 ///
 /// "Limitations and considerations" and "PostgreSQL replication methods for blue/green deployments" in the user guide; a
 /// source of replicas has automated backups (`CreateDBInstanceReadReplica` in the API reference).
 /// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/blue-green-deployments-considerations.html>
-pub(super) fn unfit(step: &CreateBlueGreen, source: &Server) -> Vec<String> {
-    let mut all = Vec::new();
-    if !ENGINES.contains(&source.engine.as_str()) {
-        all.push(format!(
-            "it is {}, and only RDS for PostgreSQL, MySQL and MariaDB is switched over here",
-            source.engine
-        ));
-    } else if let Some(wanted) = &step.engine_version {
-        all.extend(other_version(wanted, source));
+pub(super) fn unfit(step: &CreateBlueGreen, source: &Environment) -> Vec<String> {
+    let mut all: Vec<String> = source.cluster.iter().flat_map(unsupported).collect();
+    let Some(source) = source.server() else { return all };
+    let engines: &[&str] = match source.kind {
+        Kind::Instance => &["postgres", "mysql", "mariadb"],
+        Kind::Cluster => &["aurora-postgresql"],
+    };
+    if engines.contains(&source.engine.as_str()) {
+        all.extend(other_version(step.engine_version.as_deref(), source));
+    } else {
+        let words = "only RDS for PostgreSQL, MySQL and MariaDB, and Aurora PostgreSQL are switched over here";
+        all.push(format!("it is {}, and {words}", source.engine));
     }
     if source.backup_days == 0 {
         all.push("it has no automated backups, and RDS copies no such instance".to_owned());
@@ -53,51 +54,72 @@ pub(super) fn unfit(step: &CreateBlueGreen, source: &Server) -> Vec<String> {
     all
 }
 
-/// From these minor versions on RDS replicates to another major version, logically ("PostgreSQL replication methods for
-/// blue/green deployments" in the user guide).
+/// From these minor versions on RDS replicates an instance to another major version, logically ("PostgreSQL replication methods
+/// for blue/green deployments" in the user guide), and a cluster at all ("Supported Regions and Aurora DB engines for
+/// Blue/Green Deployments" in Aurora's, where 17 begins with 17.4).
 const LOGICAL_FROM: [(u32, u32); 6] = [(11, 21), (12, 16), (13, 12), (14, 9), (15, 4), (16, 1)];
+const AURORA_17: (u32, u32) = (17, 4);
 
 fn parts(version: &str) -> Option<Vec<u32>> {
     version.split('.').map(|part| part.parse().ok()).collect()
 }
 
-/// Whether RDS will replicate it logically: another major version is wanted.
-pub(super) fn is_logical(step: &CreateBlueGreen, source: &Server) -> bool {
+/// Whether another major version is wanted.
+pub(super) fn is_other_major(step: &CreateBlueGreen, source: &Server) -> bool {
     let major = |version: &str| parts(version).and_then(|parts| parts.first().copied());
     let wanted = step.engine_version.as_deref().and_then(major);
-    source.engine == "postgres" && wanted.is_some() && wanted != major(&source.version)
+    wanted.is_some() && wanted != major(&source.version)
 }
 
-fn other_version(wanted: &str, source: &Server) -> Option<String> {
-    let is = &source.version;
-    match (parts(wanted), parts(is)) {
-        (Some(wants), Some(has)) if wants < has => Some(format!("{wanted} is older than {is}")),
-        (Some(wants), Some(has)) if source.engine == "postgres" && wants.first() != has.first() => {
-            let least = LOGICAL_FROM.iter().find(|(major, _)| has.first() == Some(major));
-            let too_old = |(major, minor): &(u32, u32)| {
-                has.get(1).is_none_or(|has| has < minor).then(|| {
-                    format!("RDS makes a deployment to another major version from {major}.{minor} on, and it is {is}")
-                })
-            };
-            least.and_then(too_old)
-        }
-        (None, _) => Some(format!("{wanted} is no version, such as {is}")),
+/// Whether RDS will replicate it logically: a cluster always, an instance to another major version.
+pub(super) fn is_logical(step: &CreateBlueGreen, source: &Server) -> bool {
+    match source.kind {
+        Kind::Instance => source.engine == "postgres" && is_other_major(step, source),
+        Kind::Cluster => true,
+    }
+}
+
+fn other_version(wanted: Option<&str>, source: &Server) -> Option<String> {
+    let (is, cluster, postgres) = (source.version.as_str(), source.kind == Kind::Cluster, source.engine == "postgres");
+    let (Some(has), wants) = (parts(is), wanted.map(|wanted| (wanted, parts(wanted)))) else { return None };
+    match wants {
+        Some((wanted, None)) => Some(format!("{wanted} is no version, such as {is}")),
+        Some((wanted, Some(wants))) if wants < has => Some(format!("{wanted} is older than {is}")),
+        Some((_, Some(wants))) if cluster || postgres && wants.first() != has.first() => too_old(&has, source),
+        None if cluster => too_old(&has, source),
         _ => None,
     }
 }
 
+fn too_old(has: &[u32], source: &Server) -> Option<String> {
+    let (more, what) = match source.kind {
+        Kind::Instance => (None, "a deployment to another major version"),
+        Kind::Cluster => (Some(&AURORA_17), "a deployment of a cluster"),
+    };
+    let (major, minor) = LOGICAL_FROM.iter().chain(more).find(|(major, _)| has.first() == Some(major))?;
+    let too_old = has.get(1).is_none_or(|has| has < minor);
+    too_old.then(|| format!("RDS makes {what} from {major}.{minor} on, and it is {}", source.version))
+}
+
 /// Why RDS could not replicate it logically, by the parameters that are in force: with those of its group, and the group's
-/// status ("Preparing an RDS for PostgreSQL DB instance for a blue/green deployment" in the user guide).
-pub(super) fn unpublished(group: &str, status: &str, logical: Option<&str>) -> Option<String> {
-    match (logical, status) {
-        (Some("1"), "in-sync") => None,
-        (Some("1"), status) => Some(format!(
-            "rds.logical_replication = 1 waits for a reboot ({group} is {status}), and RDS replicates to another major version \
-             logically"
-        )),
+/// status ("Preparing … for a blue/green deployment" in both user guides; a cluster's `synchronous_commit` in Aurora's).
+pub(super) fn unpublished(kind: Kind, group: &Group, set: &Parameters) -> Option<String> {
+    let (name, status) = (&group.name, group.status.as_str());
+    let commit = set.get("synchronous_commit").filter(|value| kind == Kind::Cluster && *value != "on");
+    let why = match kind {
+        Kind::Instance => "RDS replicates to another major version logically",
+        Kind::Cluster => "RDS replicates a cluster logically",
+    };
+    match (set.get("rds.logical_replication").map(String::as_str), status) {
+        (Some("1"), "in-sync") => {
+            commit.map(|value| format!("synchronous_commit is {value} in {name}, and must be on"))
+        }
+        (Some("1"), status) => {
+            Some(format!("rds.logical_replication = 1 waits for a reboot ({name} is {status}), and {why}"))
+        }
         (found, _) => Some(format!(
-            "rds.logical_replication is {} in {group}, and RDS replicates to another major version logically: set it to 1 in \
-             a group of its own, and reboot it (the step `parameters` does both)",
+            "rds.logical_replication is {} in {name}, and {why}: set it to 1 in a group of its own, and reboot it (the step \
+             `parameters` does both)",
             found.unwrap_or("not set")
         )),
     }
@@ -105,7 +127,7 @@ pub(super) fn unpublished(group: &str, status: &str, logical: Option<&str>) -> O
 
 /// Why a parameter group can't be that of a green instance of MySQL or MariaDB: RDS wants its event scheduler off when it is
 /// made ("Limitations and considerations" in the user guide), and the locks of accounts, which are our fence, must come to it.
-pub(super) fn unfit_for_green(group: &str, set: &BTreeMap<String, String>) -> Option<String> {
+pub(super) fn unfit_for_green(group: &str, set: &Parameters) -> Option<String> {
     let is_on = |name: &str| set.get(name).is_some_and(|value| value.eq_ignore_ascii_case("on") || value == "1");
     if is_on("event_scheduler") {
         return Some(format!("event_scheduler is ON in {group}, and RDS wants it off on the green one: {OWN_GROUP}"));
@@ -124,20 +146,34 @@ pub(super) fn unfit_for_green(group: &str, set: &BTreeMap<String, String>) -> Op
 
 const OWN_GROUP: &str = "name a `parameter-group` of its own without that";
 
-/// What of the green instance is otherwise than planned.
-pub(super) fn differs(step: &CreateBlueGreen, green: &Instance) -> Vec<String> {
+/// What of the green one is otherwise than planned.
+pub(super) fn differs(step: &CreateBlueGreen, green: &Environment) -> Vec<String> {
+    let kind = green.server().map(|server| server.kind);
+    let (of_cluster, of_instances) = step.groups(kind);
+    let version = green.server().map(|server| &server.version);
+    let group = green.group().map(|group| group.name);
+    let mut all = vec![
+        other("version", step.engine_version.as_ref(), version),
+        other("parameter group of the cluster", of_cluster, group.as_ref()),
+    ];
+    for instance in &green.instances {
+        all.extend(settings(step, of_instances, instance));
+    }
+    all.into_iter().flatten().collect()
+}
+
+/// The same of an instance; what can't be said of a cluster is not said.
+fn settings(step: &CreateBlueGreen, group: Option<&String>, green: &Instance) -> [Option<String>; 6] {
     let number = |number: Option<u64>| number.map(|number| number.to_string());
     let is = |number: Option<i32>| number.map(|number| number.to_string());
-    let all = [
-        other("version", step.engine_version.as_ref(), Some(&green.server.version)),
+    [
         other("class", step.class.as_ref(), Some(&green.class)),
-        other("parameter group", step.parameter_group.as_ref(), green.groups.first().map(|group| &group.name)),
+        other("parameter group", group, green.groups.first().map(|group| &group.name)),
         other("storage in GiB", number(step.storage.map(|size| size.0 >> 30)), is(green.server.storage_gib)),
         other("storage type", step.storage_type.as_ref(), green.storage_type.as_ref()),
         other("IOPS", number(step.iops.map(Into::into)), is(green.iops)),
         other("throughput in MiB/s", number(step.throughput.map(Into::into)), is(green.throughput)),
-    ];
-    all.into_iter().flatten().collect()
+    ]
 }
 
 fn other<T: Display + PartialEq>(what: &str, planned: Option<T>, is: Option<T>) -> Option<String> {
@@ -164,10 +200,23 @@ pub(super) fn progress(found: &Deployment) -> String {
 #[cfg(test)]
 mod tests {
     use aws_sdk_rds::types::{
-        BlueGreenDeployment, BlueGreenDeploymentTask, DbInstance, DbParameterGroupStatus, MasterUserSecret,
+        BlueGreenDeployment, BlueGreenDeploymentTask, DbCluster, DbInstance, DbParameterGroupStatus, MasterUserSecret,
     };
 
     use super::*;
+    use crate::systems::aws::rds::Cluster;
+
+    fn alone(instance: DbInstance) -> Environment {
+        Environment { cluster: None, instances: vec![Instance::from(instance)] }
+    }
+
+    fn cluster(version: &str) -> Environment {
+        let found = DbCluster::builder().engine("aurora-postgresql").engine_version(version).backup_retention_period(1);
+        let found = Cluster::from(found.db_cluster_parameter_group("orders-16").build());
+        let group = DbParameterGroupStatus::builder().db_parameter_group_name("writers").build();
+        let member = Instance::from(instance(version).db_parameter_groups(group).build());
+        Environment { cluster: Some(found), instances: vec![member] }
+    }
 
     fn step(text: &str) -> CreateBlueGreen {
         serde_json::from_str(&format!("{{ \"of\": \"green\", \"from\": \"blue\" {text} }}")).unwrap()
@@ -180,7 +229,7 @@ mod tests {
     #[test]
     fn what_can_not_be_switched_over_is_not_made() {
         let unfit = |wanted: &str, source: DbInstance| {
-            unfit(&step(&format!(", \"engine-version\": \"{wanted}\"")), &Instance::from(source).server).join("; ")
+            unfit(&step(&format!(", \"engine-version\": \"{wanted}\"")), &alone(source)).join("; ")
         };
         assert_eq!(unfit("17.10", instance("17.4").build()), "", "versions are numbers");
         assert_eq!(unfit("17.4", instance("17.4").build()), "");
@@ -206,16 +255,61 @@ mod tests {
         };
         assert!(logical("18.1", "postgres") && !logical("17.6", "postgres") && !logical("18.1", "mysql"));
         assert!(!is_logical(&step(""), &Instance::from(instance("17.4").build()).server));
-        assert_eq!(unpublished("orders", "in-sync", Some("1")), None);
-        assert!(unpublished("orders", "pending-reboot", Some("1")).unwrap().contains("waits for a reboot"));
-        assert!(unpublished("orders", "in-sync", Some("0")).unwrap().contains("is 0 in orders"));
-        assert!(unpublished("orders", "in-sync", None).unwrap().contains("is not set in orders"));
+    }
+
+    #[test]
+    fn what_does_not_publish_in_force_is_told() {
+        let told = |kind, status: &str, set: &[(&str, &str)]| {
+            let group = Group { name: "orders".into(), status: status.into() };
+            let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            unpublished(kind, &group, &set).unwrap_or_default()
+        };
+        let publishes = ("rds.logical_replication", "1");
+        for kind in [Kind::Instance, Kind::Cluster] {
+            assert_eq!(told(kind, "in-sync", &[publishes, ("synchronous_commit", "on")]), "");
+            assert!(told(kind, "pending-reboot", &[publishes]).contains("waits for a reboot"));
+            assert!(told(kind, "in-sync", &[("rds.logical_replication", "0")]).contains("is 0 in orders"));
+            assert!(told(kind, "in-sync", &[]).contains("is not set in orders"));
+        }
+        let lazy = [publishes, ("synchronous_commit", "off")];
+        assert_eq!(told(Kind::Instance, "in-sync", &lazy), "", "it is a cluster's rule");
+        assert!(told(Kind::Cluster, "in-sync", &lazy).contains("synchronous_commit is off in orders"));
+    }
+
+    #[test]
+    fn a_cluster_is_copied_from_some_version_on_and_is_no_other_engine() {
+        let told = |wanted: &str, source: &Environment| unfit(&step(wanted), source).join("; ");
+        let to = |version: &str| format!(", \"engine-version\": \"{version}\"");
+        assert_eq!(told("", &cluster("17.4")) + &told(&to("16.10"), &cluster("16.4")), "");
+        assert_eq!(told(&to("17.4"), &cluster("15.4")), "");
+        assert!(told("", &cluster("17.2")).contains("a deployment of a cluster from 17.4 on, and it is 17.2"));
+        assert!(told(&to("15.8"), &cluster("15.3")).contains("from 15.4 on"), "the same major, too");
+        assert!(told(&to("16.4"), &cluster("16.10")).contains("older"));
+        assert!(is_logical(&step(""), cluster("17.4").server().unwrap()));
+        let mut mysql = cluster("8.0");
+        mysql.cluster.as_mut().unwrap().server.engine = "aurora-mysql".into();
+        assert!(told("", &mysql).contains("it is aurora-mysql"));
+        let mut global = cluster("17.4");
+        global.cluster.as_mut().unwrap().global = Some("world".into());
+        assert!(told("", &global).contains("global database world"));
+    }
+
+    #[test]
+    fn the_groups_of_a_green_cluster_and_of_its_instances_are_two() {
+        let planned = |of_cluster: &str, of_instances: &str| {
+            let groups =
+                format!(", \"parameter-group\": \"{of_cluster}\", \"instance-parameter-group\": \"{of_instances}\"");
+            differs(&step(&groups), &cluster("16.4"))
+        };
+        assert!(planned("orders-16", "writers").is_empty());
+        assert_eq!(planned("orders-17", "writers"), ["parameter group of the cluster orders-16, planned orders-17"]);
+        assert_eq!(planned("orders-16", "readers"), ["parameter group writers, planned readers"]);
     }
 
     #[test]
     fn a_green_one_of_mysql_runs_no_events_and_applies_everything() {
         let unfit =
-            |name: &str, value: &str| unfit_for_green("orders", &BTreeMap::from([(name.to_owned(), value.to_owned())]));
+            |name: &str, value: &str| unfit_for_green("orders", &Parameters::from([(name.to_owned(), value.to_owned())]));
         assert_eq!(unfit("event_scheduler", "OFF"), None);
         assert!(unfit("event_scheduler", "ON").unwrap().contains("event_scheduler is ON in orders"));
         assert_eq!(unfit("replicate-wild-ignore-table", ""), None);
@@ -227,7 +321,7 @@ mod tests {
     fn each_setting_that_differs_is_told_and_what_was_not_said_is_free() {
         let group = DbParameterGroupStatus::builder().db_parameter_group_name("orders-17").build();
         let green = instance("17.6").db_instance_class("db.m7g.large").allocated_storage(200).storage_type("gp3");
-        let green = Instance::from(green.iops(3000).db_parameter_groups(group).build());
+        let green = alone(green.iops(3000).db_parameter_groups(group).build());
         assert!(differs(&step(""), &green).is_empty());
         let planned = ", \"engine-version\": \"17.6\", \"class\": \"db.m7g.large\", \"storage\": \"200GiB\", \
                        \"storage-type\": \"gp3\", \"iops\": 3000, \"parameter-group\": \"orders-17\"";

@@ -6,6 +6,7 @@ use crate::endpoints::arn;
 use crate::executor::context::Context;
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
+use crate::plan::Plan;
 use crate::runbook::model::{Rds, Snapshot};
 use crate::runbook::units::Span;
 use crate::steps::notes::noted_as;
@@ -14,7 +15,6 @@ use crate::steps::{StepError, snapshot};
 use crate::systems::Certainty;
 use crate::systems::aws::rds::{self as driver, Kind, Server};
 use crate::systems::aws::{Permission, Service};
-use crate::systems::world::World;
 
 /// Stops it; says what is left for a person.
 pub(super) async fn stop(
@@ -107,14 +107,13 @@ fn key(what: &str, name: &str) -> String {
     format!("{what}-of-{name}")
 }
 
-pub(super) fn permissions(name: &str, spec: &Rds, world: &World) -> Vec<Permission> {
+pub(super) fn permissions(name: &str, spec: &Rds, plan: &Plan) -> Vec<Permission> {
     let step = Snapshot { name: None, of: name.to_owned(), timeout: Span::secs(0) };
-    let (kind, operations) = match rds_server::kind(spec) {
+    let (kind, operations) = match plan.kind_of_rds(name) {
         Kind::Instance => ("db", ["StopDBInstance", "StartDBInstance"]),
         Kind::Cluster => ("cluster", ["StopDBCluster", "StartDBCluster"]),
     };
-    let called = Some(rds_server::called(spec)).filter(|name| !name.contains("${")).unwrap_or("*");
-    let resource = arn("rds", &spec.aws, &format!("{kind}:{called}"));
+    let resource = arn("rds", &spec.aws, &format!("{kind}:{}", rds_server::pattern(spec)));
     let own = operations.map(|operation| Permission::on(Service::Rds, operation, resource.clone()));
-    snapshot::permissions(&step, world).into_iter().chain(own).collect()
+    snapshot::permissions(&step, plan).into_iter().chain(own).collect()
 }

@@ -2,8 +2,9 @@
 
 use super::standing::{Found, Standing, of_server};
 use crate::endpoints::arn;
+use crate::plan::Plan;
 use crate::preflight::{Check, Finding};
-use crate::runbook::model::{Parameters, Reboot, System};
+use crate::runbook::model::{Parameters, Reboot};
 use crate::steps::{StepError, rds_server};
 use crate::systems::aws::rds::{self as driver, Kind};
 use crate::systems::aws::{Access, Permission, Service};
@@ -62,9 +63,10 @@ fn judged(check: Check<'_>, step: &Parameters, found: &Found, changes: usize, re
 }
 
 /// What the step asks of IAM.
-pub(in crate::steps) fn permissions(step: &Parameters, world: &World) -> Vec<Permission> {
-    let Some(System::Rds(spec)) = world.get(&step.of) else { return Vec::new() };
-    let (reads, writes, group) = match rds_server::kind(spec) {
+pub(in crate::steps) fn permissions(step: &Parameters, plan: &Plan) -> Vec<Permission> {
+    let Some(spec) = rds_server::system(plan, &step.of) else { return Vec::new() };
+    let kind = plan.kind_of_rds(&step.of);
+    let (reads, writes, group) = match kind {
         Kind::Instance => (
             vec!["DescribeDBInstances", "DescribeDBParameters"],
             ["ModifyDBParameterGroup", "ResetDBParameterGroup"],
@@ -80,7 +82,7 @@ pub(in crate::steps) fn permissions(step: &Parameters, world: &World) -> Vec<Per
     let mut all: Vec<Permission> = reads.into_iter().map(|read| Permission::anywhere(Service::Rds, read)).collect();
     all.extend(writes.map(|write| on(write, group)));
     if step.reboot == Reboot::WhenNeeded {
-        let called = spec.instance.as_deref().filter(|name| !name.contains("${")).unwrap_or("*");
+        let called = if kind == Kind::Instance { rds_server::pattern(spec) } else { "*" };
         all.push(on("RebootDBInstance", &format!("db:{called}")));
     }
     all

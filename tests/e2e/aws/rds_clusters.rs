@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aws_sdk_rds::Client;
+use aws_sdk_rds::{
+    Client,
+    types::{ApplyMethod, Parameter},
+};
 use pointsman::sandbox::aws::{NewBalancer, sdk_config};
 
 use super::{
@@ -45,7 +48,7 @@ impl Ground {
 
     async fn create(&self, name: &str) {
         let create = self.rds.create_db_cluster().db_cluster_identifier(name).engine("aurora-postgresql");
-        let create = create.db_cluster_parameter_group_name("ours").master_username("root");
+        let create = create.db_cluster_parameter_group_name("ours").engine_version("16.4").master_username("root");
         create.master_user_password("hush-hush-hush").send().await.unwrap();
         for number in 1..=2 {
             let create = self.rds.create_db_instance().db_instance_identifier(format!("{name}-{number}"));
@@ -147,4 +150,50 @@ async fn a_clusters_name_is_given_to_another_and_back() {
     ground.scene.must(5, &["rollback", "--output", "json"]).await;
     assert_eq!(called(), ["shop", "next"], "{}", ground.scene.story());
     assert_eq!(ground.count("ModifyDBCluster"), 5, "{}", ground.scene.story());
+}
+
+/// A deployment of a cluster is made once, of it and its instances; a rollback deletes the record, then the green instances,
+/// then the green cluster with a last snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_of_a_cluster_is_made_once_whatever_is_lost_and_taken_back() {
+    let steps = "  green: { rds: { blue-green: upgrade } }\nsteps:\n  - preflight\n  - create-blue-green: { of: green, from: shop, \
+                 engine-version: \"16.9\", undo: delete-with-snapshot, timeout: 60s }\n";
+    let ground = Ground::new(&["shop"], steps).await;
+    let told = ground.scene.run(3).await;
+    assert!(told.says("rds.logical_replication is 0 in ours"), "{told:?}");
+    let logical = Parameter::builder().parameter_name("rds.logical_replication").parameter_value("1");
+    let logical = logical.apply_method(ApplyMethod::PendingReboot).build();
+    let set = ground.rds.modify_db_cluster_parameter_group().db_cluster_parameter_group_name("ours");
+    set.parameters(logical).send().await.unwrap();
+    let told = ground.scene.run(3).await;
+    assert!(told.says("waits for a reboot (ours is pending-reboot)"), "{told:?}");
+    ground.rds.reboot_db_instance().db_instance_identifier("shop-1").send().await.unwrap();
+    ground.settle().await;
+
+    let runbook = ground.scene.runbook.to_str().unwrap().to_owned();
+    let planned = ground.scene.must(0, &["plan", &runbook]).await;
+    assert!(planned.says("of the cluster shop") && planned.says("DeleteDBCluster"), "{planned:?}");
+    let policy = ground.scene.must(0, &["iam-policy", &runbook]).await.out;
+    ground.scene.proxy.forget();
+    for action in ["CreateBlueGreenDeployment", "DeleteBlueGreenDeployment", "DeleteDBInstance", "DeleteDBCluster"] {
+        ground.scene.proxy.plant(at(RDS, action).only(1), Fault::ClosedAfter);
+    }
+    ground.scene.run(0).await;
+    let names = |found: Vec<(String, String)>| found.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(ground.overlay.clusters()), ["shop", "shop-green"], "{}", ground.scene.story());
+    assert_eq!(names(ground.overlay.instances()), ["shop-1", "shop-2", "shop-1-green", "shop-2-green"]);
+    ground.scene.must(5, &["rollback", "--output", "json"]).await;
+    let story = ground.scene.story();
+    let asked = ["CreateBlueGreenDeployment", "DeleteBlueGreenDeployment", "DeleteDBInstance", "DeleteDBCluster"];
+    assert_eq!(asked.map(|action| ground.count(action)), [1, 1, 2, 1], "{story}");
+    assert_eq!(
+        (names(ground.overlay.clusters()), ground.overlay.deployments().len()),
+        (vec!["shop".into()], 0),
+        "{story}"
+    );
+    assert_eq!(names(ground.overlay.instances()), ["shop-1", "shop-2"], "{story}");
+    assert!(ground.overlay.snapshots().last().unwrap().0.starts_with("pointsman-"), "{story}");
+    for call in ground.scene.proxy.names().iter().filter(|name| name.starts_with(RDS)) {
+        assert!(policy.contains(&format!("\"{}\"", call.replace(' ', ":"))), "{call} is not in {policy}");
+    }
 }

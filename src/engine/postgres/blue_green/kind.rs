@@ -1,4 +1,4 @@
-//! A green instance that follows logically, as a promotion knows it.
+//! A green instance or cluster that follows logically, as a promotion knows it.
 
 use async_trait::async_trait;
 
@@ -12,11 +12,11 @@ use crate::plan::Plan;
 use crate::preflight::Finding;
 use crate::preflight::blue_green::{self as preflight, Facts};
 use crate::steps::StepError;
-use crate::systems::postgres::{Access, catalog, standby};
+use crate::systems::postgres::{Access, catalog, setup, standby};
 use crate::systems::world::World;
 use crate::systems::{Certainty, DriverError, Result};
 
-/// The green instance of another major version.
+/// The green one that RDS replicates logically.
 pub(super) struct Logical;
 
 #[async_trait]
@@ -44,10 +44,14 @@ impl Promotable for Logical {
         "has RDS's subscription still"
     }
 
-    /// Its major version: blue and green have different ones, which is why RDS replicates logically.
+    /// The run that our schema there names: up to the switchover it is made on the green one alone. A version, or the
+    /// server's identifier, would not do: Aurora makes the green one of a clone of the blue one's volume.
     async fn mark(&self, cx: &Context, side: &str) -> Result<String> {
-        let found = catalog::identity(&*cx.rig.postgres(side).await?).await?;
-        Ok(found.major().to_string())
+        Ok(setup::owner(&*cx.rig.postgres(side).await?).await?.unwrap_or_default())
+    }
+
+    fn is_other(&self, left: &str, now: &str) -> bool {
+        !now.is_empty() && left != now
     }
 
     async fn started(&self, cx: &Context, side: &str) -> Result<(String, bool)> {
@@ -70,7 +74,7 @@ impl Promotable for Logical {
             return Ok(());
         }
         let message = format!("{} is a logical publisher or subscriber: {}", blue.system(), listed(&found));
-        let hint = "RDS switches over no instance that replicates logically by itself: drop them before";
+        let hint = "RDS switches over nobody who replicates logically by himself: drop them before";
         Err(StepError::told(FailureKind::Refused, message, Some(hint)))
     }
 
@@ -81,5 +85,18 @@ impl Promotable for Logical {
         let schemas = catalog::application_schemas(&blue).await?;
         let lacks = feed::lacks(&blue, &green, &schemas).await?;
         Ok(preflight::logical(facts, &streams, lacks.as_deref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_new_side_is_the_one_that_has_our_schema() {
+        assert!(Logical.is_other("", "run"));
+        assert!(!Logical.is_other("", ""), "the name leads to the old one still");
+        // An earlier version of this program took the major version for a mark.
+        assert!(!Logical.is_other("15", "") && Logical.is_other("15", "run"));
     }
 }

@@ -1,5 +1,6 @@
-//! RDS for PostgreSQL, where the target is the green instance of a Blue/Green deployment of another major version, which RDS
-//! replicates logically ("PostgreSQL replication methods for blue/green deployments" in the user guide).
+//! RDS for PostgreSQL, where the target is the green one of a Blue/Green deployment that RDS replicates logically: an instance
+//! of another major version ("PostgreSQL replication methods for blue/green deployments" in the user guide), or a cluster of
+//! Aurora, whatever its version.
 //!
 //! RDS's own subscriptions carry the rows forward, and RDS finds each change of the schema on the blue side: then it switches
 //! over no more ("RDS for PostgreSQL limitations for blue/green deployments with logical replication"). So nothing of ours is
@@ -45,7 +46,7 @@ use crate::systems::aws::Permission;
 use crate::systems::comparison::Comparison;
 use crate::systems::pair::{Flow, Heading};
 
-/// The engine of a Blue/Green deployment to another major version of PostgreSQL.
+/// The engine of a Blue/Green deployment of PostgreSQL that RDS replicates logically.
 pub struct BlueGreen;
 
 #[async_trait]

@@ -1,4 +1,5 @@
-//! Blue/Green deployments: a copy of an instance that follows it, and that RDS puts in its place.
+//! Blue/Green deployments: a copy of an instance or a cluster that follows it, and that RDS puts in its place. Of which kind
+//! one is its ARNs say.
 //!
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_BlueGreenDeployment.html>
 
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use aws_sdk_rds::types::{BlueGreenDeployment, BlueGreenDeploymentTask, Filter, Tag};
 
 use super::server::tags;
-use super::{Instance, Source, instance};
+use super::{Kind, Source};
 use crate::runbook::model::CreateBlueGreen;
 use crate::runbook::units::Span;
 use crate::systems::aws::{Aws, Service};
@@ -25,13 +26,13 @@ const GIB: u64 = 1 << 30;
 /// How a deployment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The green instance is being made.
+    /// The green one is being made.
     Provisioning,
-    /// The green instance follows.
+    /// The green one follows.
     Available,
     /// It is being switched over.
     Switching,
-    /// The green instance has the place of the blue one.
+    /// The green one has the place of the blue one.
     Completed,
     /// A switchover was tried, and everything was taken back.
     Failed,
@@ -59,9 +60,9 @@ pub struct Deployment {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The ARN of the blue instance.
+    /// The ARN of the blue instance or cluster.
     pub blue: String,
-    /// The ARN of the green instance; absent while it is made.
+    /// The ARN of the green one; absent while it is made.
     pub green: Option<String>,
     /// How it stands.
     pub standing: Standing,
@@ -74,21 +75,27 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// The identifier of the green instance, as it is called now.
+    /// Whether it is of an instance or of a cluster; `None` of a global database.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::of_arn(&self.blue)
+    }
+
+    /// The identifier of the green one, as it is called now.
     #[must_use]
     pub fn green_identifier(&self) -> Option<&str> {
         self.green.as_deref().and_then(|arn| arn.rsplit(':').next())
     }
 
-    /// What events are about it: itself, and both instances.
+    /// What events are about it: itself, and both servers.
     #[must_use]
     pub fn sources(&self) -> Vec<Source> {
-        let instances = self.green_identifier().into_iter().chain([self.blue_identifier()]);
-        let instances = instances.map(|name| Source::Instance(name.to_owned()));
-        instances.chain([Source::Deployment(self.id.clone(), self.name.clone())]).collect()
+        let both = self.green_identifier().into_iter().chain([self.blue_identifier()]);
+        let both = both.filter_map(|name| Some(Source::named(self.kind()?, name)));
+        both.chain([Source::Deployment(self.id.clone(), self.name.clone())]).collect()
     }
 
-    /// The identifier of the blue instance, as it is called now.
+    /// The identifier of the blue one, as it is called now.
     #[must_use]
     pub fn blue_identifier(&self) -> &str {
         self.blue.rsplit(':').next().unwrap_or_default()
@@ -114,6 +121,12 @@ impl From<BlueGreenDeployment> for Deployment {
     }
 }
 
+/// The calls that read a deployment, and servers of this kind.
+pub fn reads(kind: Kind) -> impl Iterator<Item = &'static str> {
+    let clusters = (kind == Kind::Cluster).then_some("DescribeDBClusters");
+    ["DescribeBlueGreenDeployments", "DescribeDBInstances"].into_iter().chain(clusters)
+}
+
 /// The deployment of this name; `None` when there is none.
 pub async fn deployment_named(aws: &Aws, name: &str) -> Result<Option<Deployment>> {
     let found = read(aws, "blue-green-deployment-name", name).await?;
@@ -136,8 +149,9 @@ async fn read(aws: &Aws, filter: &str, value: &str) -> Result<Vec<Deployment>> {
     Ok(answer.blue_green_deployments.unwrap_or_default().into_iter().map(Deployment::from).collect())
 }
 
-/// The green instance of the deployment of this name. When there is none the error has the code [`NO_DEPLOYMENT`].
-pub async fn green(aws: &Aws, name: &str) -> Result<Instance> {
+/// Kind and identifier of the green one of the deployment of this name. When there is none the error has the code
+/// [`NO_DEPLOYMENT`].
+pub async fn green(aws: &Aws, name: &str) -> Result<(Kind, String)> {
     let what = format!("read the Blue/Green deployment {name}");
     let refused = |reason: String| DriverError::new(aws.system(), &what, reason, Certainty::Refused);
     let Some(found) = deployment_named(aws, name).await? else {
@@ -145,14 +159,17 @@ pub async fn green(aws: &Aws, name: &str) -> Result<Instance> {
         error.code = Some(NO_DEPLOYMENT.to_owned());
         return Err(error.with_hint(MAKE_IT.replace("NAME", name)));
     };
-    match found.green_identifier() {
-        Some(identifier) => instance(aws, identifier).await,
-        None => Err(refused(format!("it has no green instance yet: it is {}", found.words))
+    match (found.kind(), found.green_identifier()) {
+        (Some(kind), Some(identifier)) => Ok((kind, identifier.to_owned())),
+        (Some(kind), None) => Err(refused(format!("it has no green {} yet: it is {}", kind.word(), found.words))
             .with_hint("wait until `aws rds describe-blue-green-deployments` shows AVAILABLE")),
+        (None, _) => Err(refused(format!("it is of {}, neither an instance nor a cluster", found.blue))
+            .with_hint("a global database is not switched over here")),
     }
 }
 
-/// Begins to make one of the instance with this ARN, with one tag.
+/// Begins to make one of the server with this ARN, with one tag. Of a cluster the group is that of the cluster; class and
+/// storage can't be given (the parameters' descriptions in the reference).
 /// <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateBlueGreenDeployment.html>
 pub async fn create_deployment(
     aws: &Aws,
@@ -163,11 +180,13 @@ pub async fn create_deployment(
 ) -> Result<()> {
     let tag = Tag::builder().key(tag.0).value(tag.1).build();
     let number = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+    let (of_cluster, of_instances) = spec.groups(Kind::of_arn(source));
     let ask = || {
         let call = aws.rds().create_blue_green_deployment().blue_green_deployment_name(name).source(source);
         let call = call.tags(tag.clone()).set_target_engine_version(spec.engine_version.clone());
         let call = call.set_target_db_instance_class(spec.class.clone());
-        let call = call.set_target_db_parameter_group_name(spec.parameter_group.clone());
+        let call = call.set_target_db_cluster_parameter_group_name(of_cluster.cloned());
+        let call = call.set_target_db_parameter_group_name(of_instances.cloned());
         let call = call.set_target_allocated_storage(spec.storage.map(|size| number(size.0 / GIB)));
         let call = call.set_target_storage_type(spec.storage_type.clone());
         let call = call.set_target_iops(spec.iops.map(|iops| number(iops.into())));
@@ -176,12 +195,23 @@ pub async fn create_deployment(
     aws.write(Service::Rds, &format!("make the Blue/Green deployment {name}"), ask).await.map(drop)
 }
 
+impl CreateBlueGreen {
+    /// The parameter groups of the green one: that of the cluster, and that of instances.
+    #[must_use]
+    pub fn groups(&self, kind: Option<Kind>) -> (Option<&String>, Option<&String>) {
+        match kind {
+            Some(Kind::Cluster) => (self.parameter_group.as_ref(), self.instance_parameter_group.as_ref()),
+            _ => (None, self.parameter_group.as_ref()),
+        }
+    }
+}
+
 /// How a person makes one.
 const MAKE_IT: &str = "make it before, by the step `create-blue-green` in a runbook of its own, or by hand, and wait until it \
                        is AVAILABLE: aws rds create-blue-green-deployment --blue-green-deployment-name NAME --source \
-                       ARN-OF-THE-INSTANCE";
+                       ARN-OF-THE-BLUE-ONE";
 
-/// Puts the green instance in the place of the blue one. RDS takes everything back when that lasts longer than `limit`.
+/// Puts the green one in the place of the blue one. RDS takes everything back when that lasts longer than `limit`.
 pub async fn switch_over(aws: &Aws, id: &str, limit: Span) -> Result<()> {
     let seconds = i32::try_from(limit.0.as_secs()).unwrap_or(i32::MAX);
     let ask = || {
@@ -191,7 +221,7 @@ pub async fn switch_over(aws: &Aws, id: &str, limit: Span) -> Result<()> {
     aws.write(Service::Rds, &format!("switch over the Blue/Green deployment {id}"), ask).await.map(drop)
 }
 
-/// Deletes the record of a deployment; its instances stay.
+/// Deletes the record of a deployment; both servers stay.
 pub async fn delete_deployment(aws: &Aws, id: &str) -> Result<()> {
     let ask = || aws.rds().delete_blue_green_deployment().blue_green_deployment_identifier(id).send();
     aws.write(Service::Rds, &format!("delete the Blue/Green deployment {id}"), ask).await.map(drop)
@@ -211,5 +241,19 @@ mod tests {
         assert_eq!((read.blue_identifier(), read.green_identifier()), ("orders", None));
         assert!(read.tasks.is_empty() && read.tags.is_empty());
         assert_eq!(Standing::from("DELETING"), Standing::Other("DELETING".into()));
+        let sources = read.sources();
+        assert_eq!(sources.first(), Some(&Source::Instance("orders".into())), "{sources:?}");
+    }
+
+    #[test]
+    fn its_arns_say_whether_it_is_of_a_cluster() {
+        let of = |kind: &str| {
+            let arn = |name: &str| format!("arn:aws:rds:eu-west-1:1:{kind}:{name}");
+            let found = BlueGreenDeployment::builder().source(arn("orders")).target(arn("orders-green-abc123"));
+            Deployment::from(found.build())
+        };
+        assert_eq!((of("db").kind(), of("cluster").kind()), (Some(Kind::Instance), Some(Kind::Cluster)));
+        assert_eq!(of("cluster").sources()[0], Source::Cluster("orders-green-abc123".into()));
+        assert_eq!((of("global-cluster").kind(), of("global-cluster").sources().len()), (None, 1));
     }
 }

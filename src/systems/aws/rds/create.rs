@@ -1,7 +1,8 @@
-//! Making an instance, and deleting it again.
+//! Making an instance, and deleting it again, or a cluster.
 
 use aws_sdk_rds::types::Tag;
 
+use super::Kind;
 use crate::runbook::model::CreateInstance;
 use crate::secret::Secret;
 use crate::systems::Result;
@@ -37,13 +38,19 @@ pub async fn create_instance(
     aws.write(Service::Rds, &format!("make the instance {identifier}"), ask).await.map(drop)
 }
 
-/// Lets an instance be deleted.
-pub async fn unprotect(aws: &Aws, identifier: &str) -> Result<()> {
-    let ask = || {
-        let call = aws.rds().modify_db_instance().db_instance_identifier(identifier);
-        call.deletion_protection(false).apply_immediately(true).send()
-    };
-    aws.write(Service::Rds, &format!("take the deletion protection off {identifier}"), ask).await.map(drop)
+/// Lets a server be deleted.
+pub async fn unprotect(aws: &Aws, kind: Kind, identifier: &str) -> Result<()> {
+    let what = format!("take the deletion protection off {identifier}");
+    match kind {
+        Kind::Instance => {
+            let call = || aws.rds().modify_db_instance().db_instance_identifier(identifier).apply_immediately(true);
+            aws.write(Service::Rds, &what, || call().deletion_protection(false).send()).await.map(drop)
+        }
+        Kind::Cluster => {
+            let call = || aws.rds().modify_db_cluster().db_cluster_identifier(identifier).apply_immediately(true);
+            aws.write(Service::Rds, &what, || call().deletion_protection(false).send()).await.map(drop)
+        }
+    }
 }
 
 /// Deletes an instance, with a last snapshot.
@@ -53,4 +60,20 @@ pub async fn delete_instance(aws: &Aws, identifier: &str, snapshot: &str) -> Res
         call.skip_final_snapshot(false).final_db_snapshot_identifier(snapshot).send()
     };
     aws.write(Service::Rds, &format!("delete the instance {identifier}"), ask).await.map(drop)
+}
+
+/// Deletes an instance of a cluster, which keeps the data: no snapshot is taken.
+pub async fn delete_member(aws: &Aws, identifier: &str) -> Result<()> {
+    let ask = || aws.rds().delete_db_instance().db_instance_identifier(identifier).skip_final_snapshot(true).send();
+    aws.write(Service::Rds, &format!("delete the instance {identifier}"), ask).await.map(drop)
+}
+
+/// Deletes a cluster that has no instances any more, with a last snapshot ("Deleting Aurora DB clusters and DB instances" in
+/// the Aurora user guide).
+pub async fn delete_cluster(aws: &Aws, identifier: &str, snapshot: &str) -> Result<()> {
+    let ask = || {
+        let call = aws.rds().delete_db_cluster().db_cluster_identifier(identifier);
+        call.skip_final_snapshot(false).final_db_snapshot_identifier(snapshot).send()
+    };
+    aws.write(Service::Rds, &format!("delete the cluster {identifier}"), ask).await.map(drop)
 }

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::blue_green::green;
-use super::{Kind, NO_CLUSTER, NO_INSTANCE, Server, by_resource, cluster, instance};
+use super::{Kind, NO_CLUSTER, NO_INSTANCE, Server, by_resource, cluster, instance, named};
 use crate::runbook::model::Rds;
 use crate::systems::address::Address;
 use crate::systems::aws::Aws;
@@ -30,17 +29,12 @@ const CLOSED: [&str; 12] = [
 /// `host`, `port`, of a cluster `reader`, and `resource`, the id that stays. `planned` is the id of the server that the
 /// plan was made for: it is followed when it is called otherwise now, and another one under its name is refused.
 pub async fn endpoint(aws: &Aws, spec: &Rds, planned: Option<&str>) -> Result<Value> {
-    let (kind, named) = match (&spec.cluster, &spec.instance, &spec.blue_green) {
-        (Some(identifier), ..) => (Kind::Cluster, look(aws, Kind::Cluster, identifier).await),
-        (None, Some(identifier), _) => (Kind::Instance, look(aws, Kind::Instance, identifier).await),
+    if let (Some(planned), Some(_)) = (planned, &spec.blue_green) {
         // It gets the name of the blue one, and the deployment may be gone: the planned one is followed by its id alone.
-        (None, None, Some(_)) if planned.is_some() => {
-            (Kind::Instance, renamed(aws, Kind::Instance, planned.unwrap_or_default(), None).await)
-        }
-        (None, None, Some(name)) => (Kind::Instance, green(aws, name).await.map(|found| (found.server, None))),
-        (None, None, None) => return Err(refused(aws, "it names neither an instance nor a cluster", "name one")),
-    };
-    let (server, reader) = match (named, planned) {
+        return told(aws, renamed(aws, Kind::of_resource(planned), planned, None).await?);
+    }
+    let (kind, identifier) = named(aws, spec).await?;
+    let found = match (look(aws, kind, &identifier).await, planned) {
         (Ok(found), None) => found,
         (Ok(found), Some(planned)) if found.0.resource_id == planned => found,
         (Ok(found), Some(planned)) => renamed(aws, kind, planned, Some(&found.0)).await?,
@@ -50,6 +44,10 @@ pub async fn endpoint(aws: &Aws, spec: &Rds, planned: Option<&str>) -> Result<Va
         }
         (Err(error), _) => return Err(error),
     };
+    told(aws, found)
+}
+
+fn told(aws: &Aws, (server, reader): (Server, Option<Address>)) -> Result<Value> {
     let at = dialled(aws, &server)?;
     let mut told = json!({ "host": at.host, "port": at.port, "resource": server.resource_id,
         "identifier": server.identifier });

@@ -41,14 +41,20 @@ pub enum Source {
 
 impl From<&Server> for Source {
     fn from(server: &Server) -> Self {
-        match server.kind {
-            Kind::Instance => Self::Instance(server.identifier.clone()),
-            Kind::Cluster => Self::Cluster(server.identifier.clone()),
-        }
+        Self::named(server.kind, &server.identifier)
     }
 }
 
 impl Source {
+    /// A server of this kind with this identifier.
+    #[must_use]
+    pub fn named(kind: Kind, identifier: &str) -> Self {
+        match kind {
+            Kind::Instance => Self::Instance(identifier.to_owned()),
+            Kind::Cluster => Self::Cluster(identifier.to_owned()),
+        }
+    }
+
     /// The server that a runbook names; which one is green only RDS knows.
     #[must_use]
     pub fn of(spec: &Rds) -> Option<Self> {

@@ -7,19 +7,46 @@ use crate::runbook::model::Rds;
 use crate::systems::aws::{Aws, Service};
 use crate::systems::{Certainty, DriverError, Result};
 
+/// Kind and identifier of the server that a system of the runbook names now.
+pub async fn named(aws: &Aws, spec: &Rds) -> Result<(Kind, String)> {
+    match (&spec.cluster, &spec.instance, &spec.blue_green) {
+        (Some(identifier), ..) => Ok((Kind::Cluster, identifier.clone())),
+        (None, Some(identifier), _) => Ok((Kind::Instance, identifier.clone())),
+        (None, None, Some(name)) => super::blue_green::green(aws, name).await,
+        (None, None, None) => {
+            let reason = "it names neither an instance nor a cluster";
+            Err(DriverError::new(aws.system(), "look it up", reason, Certainty::NotSent).with_hint("name one"))
+        }
+    }
+}
+
 /// The server that a system of the runbook names.
 pub async fn look(aws: &Aws, spec: &Rds) -> Result<Server> {
-    if let Some(identifier) = &spec.cluster {
-        return Ok(cluster(aws, identifier).await?.server);
+    let (kind, identifier) = named(aws, spec).await?;
+    server(aws, kind, &identifier).await
+}
+
+/// A server by its identifier.
+pub async fn server(aws: &Aws, kind: Kind, identifier: &str) -> Result<Server> {
+    match kind {
+        Kind::Instance => Ok(instance(aws, identifier).await?.server),
+        Kind::Cluster => Ok(cluster(aws, identifier).await?.server),
     }
-    if let Some(name) = &spec.blue_green {
-        return Ok(super::blue_green::green(aws, name).await?.server);
+}
+
+/// The instance that takes the writes of the server with a resource id: that itself, or the writer of a cluster, of which a
+/// reboot is asked ("Rebooting a DB instance within an Aurora cluster" in the Aurora user guide); `None` when it is gone, or
+/// has no writer.
+pub async fn writer(aws: &Aws, resource: &str) -> Result<Option<Server>> {
+    let kind = Kind::of_resource(resource);
+    let Some(found) = by_resource(aws, kind, resource).await? else { return Ok(None) };
+    if kind == Kind::Instance {
+        return Ok(Some(found));
     }
-    let Some(identifier) = &spec.instance else {
-        let reason = "it names neither an instance nor a cluster";
-        return Err(DriverError::new(aws.system(), "look it up", reason, Certainty::NotSent));
-    };
-    Ok(instance(aws, identifier).await?.server)
+    match cluster(aws, &found.identifier).await?.writer() {
+        Some(identifier) => Ok(Some(instance(aws, identifier).await?.server)),
+        None => Ok(None),
+    }
 }
 
 /// An instance by its identifier. When there is none the error has the code [`super::NO_INSTANCE`].

@@ -24,6 +24,24 @@ impl Kind {
             Self::Cluster => "cluster",
         }
     }
+
+    /// Of what an ARN names: `arn:aws:rds:REGION:ACCOUNT:cluster:NAME`, or `…:db:NAME`; `None` where it is neither, as with
+    /// the `global-cluster` of a global database.
+    #[must_use]
+    pub fn of_arn(arn: &str) -> Option<Self> {
+        match arn.split(':').nth(5) {
+            Some("db") => Some(Self::Instance),
+            Some("cluster") => Some(Self::Cluster),
+            _ => None,
+        }
+    }
+
+    /// Of what has a resource id: `db-ABCDEFGHIJKL01234`, `cluster-ABCDEFGHIJKL01234` ("Creating and using an IAM policy for
+    /// IAM database access" in the Aurora user guide).
+    #[must_use]
+    pub fn of_resource(id: &str) -> Self {
+        if id.starts_with("cluster-") { Self::Cluster } else { Self::Instance }
+    }
 }
 
 /// What an instance and a cluster have in common.
@@ -134,6 +152,10 @@ pub struct Cluster {
     pub group: Option<String>,
     /// Where readers are reached.
     pub reader: Option<Address>,
+    /// `provisioned`, or `serverless` of the first version of Aurora Serverless.
+    pub mode: Option<String>,
+    /// The global database that it is a part of.
+    pub global: Option<String>,
 }
 
 impl Cluster {
@@ -285,6 +307,8 @@ impl From<DbCluster> for Cluster {
             members: found.db_cluster_members.unwrap_or_default().into_iter().map(member).collect(),
             group: some(found.db_cluster_parameter_group),
             reader: address(found.reader_endpoint, found.port),
+            mode: some(found.engine_mode),
+            global: some(found.global_cluster_identifier),
         }
     }
 }
@@ -318,5 +342,14 @@ mod tests {
         let found = DbCluster::builder().db_cluster_members(member("a", false)).db_cluster_members(member("b", true));
         let read = Cluster::from(found.endpoint("w").reader_endpoint("r").port(3306).build());
         assert_eq!((read.writer(), read.reader.as_ref().map(|at| at.host.as_str())), (Some("b"), Some("r")));
+    }
+
+    #[test]
+    fn an_arn_and_a_resource_id_say_which_kind_it_is() {
+        let arn = |kind: &str| Kind::of_arn(&format!("arn:aws:rds:eu-west-1:1:{kind}:orders"));
+        assert_eq!((arn("db"), arn("cluster")), (Some(Kind::Instance), Some(Kind::Cluster)));
+        assert_eq!((arn("global-cluster"), Kind::of_arn("orders")), (None, None));
+        let of = Kind::of_resource;
+        assert_eq!((of("db-ABCDEFGHIJKL01234"), of("cluster-ABCDEFGHIJKL01234")), (Kind::Instance, Kind::Cluster));
     }
 }

@@ -57,6 +57,36 @@ pub async fn follow(sandbox: &Sandbox) {
     }
 }
 
+/// The green cluster begins as a clone of the blue one's volume, whatever that has in it, and follows from there (Aurora user
+/// guide, "Using Amazon Aurora Blue/Green Deployments for database updates": "by cloning the underlying Aurora storage
+/// volume"). Here a standby is the clone, which is opened behind the slot that it follows from; nobody writes meanwhile.
+pub async fn follow_as_a_clone(sandbox: &Sandbox) {
+    let (blue, green) = (&sandbox.source, &sandbox.target);
+    watch(blue).await;
+    let from = open(blue).await;
+    let slot = format!("SELECT pg_create_logical_replication_slot('{NAME}', 'pgoutput')");
+    from.batch_execute(&slot).await.unwrap();
+    let end: String = from.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await.unwrap().get(0);
+    let client = green.connect(Role::Superuser).await.unwrap();
+    while !value(&client, &format!("SELECT pg_last_wal_replay_lsn() >= '{end}'")).await {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    client.batch_execute("SELECT pg_promote()").await.unwrap();
+    for sql in [
+        format!("DROP EVENT TRIGGER {NAME}"),
+        format!("DROP FUNCTION pg_catalog.{NAME}_saw()"),
+        format!("DROP PUBLICATION {NAME}"),
+        format!(
+            "CREATE SUBSCRIPTION {NAME} CONNECTION '{}' PUBLICATION {NAME} WITH (copy_data = false, create_slot = false)",
+            blue.url(Role::Superuser, "shop")
+        ),
+        "ALTER SYSTEM SET default_transaction_read_only = on".to_owned(),
+        "SELECT pg_reload_conf()".to_owned(),
+    ] {
+        client.batch_execute(&sql).await.unwrap();
+    }
+}
+
 /// As RDS's upgrade leaves it: nothing of the blue one is lost.
 fn copy_schema(blue: &PostgresServer, green: &PostgresServer) {
     let dump = Command::new(green.bin().join("pg_dump"))

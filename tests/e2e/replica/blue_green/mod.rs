@@ -3,6 +3,7 @@
 //!
 //! Rests on the overlay of RDS, which is our belief about AWS. The servers behind both instances are real.
 
+mod cluster;
 pub mod front;
 mod killing;
 mod logical;

@@ -1,6 +1,7 @@
 //! A scene whose source is an instance of RDS and whose target is the green one of its Blue/Green deployment: a streaming
-//! standby, truly promoted by the switchover, or a server of another major version that truly subscribes to it. The old one
-//! truly allows nothing but reads until it is rebooted.
+//! standby, truly promoted by the switchover, or a server of another major version that truly subscribes to it. Or both are
+//! clusters of Aurora of one instance each, and the green one is a clone that subscribes to the blue one. The old one truly
+//! allows nothing but reads until it is rebooted, the writer instance of a cluster.
 
 use std::{
     collections::BTreeMap,
@@ -45,6 +46,8 @@ pub enum How {
     Physically,
     /// By a subscription of RDS, from another major version.
     Logically,
+    /// By a subscription of RDS, as a cluster that began as a clone of the blue one.
+    Cloned,
 }
 
 /// An instance: its name, and the server behind it.
@@ -89,21 +92,23 @@ impl Local for Behind {
     }
 
     async fn follows(&self) {
-        if let (Some(stage), How::Logically) = (self.stage.upgrade(), self.how) {
-            logical::follow(&stage.scene.sandbox).await;
+        match (self.stage.upgrade(), self.how) {
+            (Some(stage), How::Logically) => logical::follow(&stage.scene.sandbox).await,
+            (Some(stage), How::Cloned) => logical::follow_as_a_clone(&stage.scene.sandbox).await,
+            _ => {}
         }
     }
 
     async fn refuses(&self) -> Option<String> {
         match (self.stage.upgrade(), self.how) {
-            (Some(stage), How::Logically) => logical::refuses(&stage.scene.sandbox).await,
+            (Some(stage), How::Logically | How::Cloned) => logical::refuses(&stage.scene.sandbox).await,
             _ => None,
         }
     }
 
     async fn caught_up(&self) {
         let Some(stage) = self.stage.upgrade() else { return };
-        if self.how == How::Logically {
+        if self.how != How::Physically {
             return logical::caught_up(&stage.scene.sandbox).await;
         }
         let blue = stage.scene.sandbox.source.connect(Role::Superuser).await.unwrap();
@@ -122,7 +127,7 @@ impl Local for Behind {
     }
 
     async fn promoted(&self) {
-        if let (Some(stage), How::Logically) = (self.stage.upgrade(), self.how) {
+        if let (Some(stage), How::Logically | How::Cloned) = (self.stage.upgrade(), self.how) {
             return logical::opened(&stage.scene.sandbox).await;
         }
         connect(&self.url).await.unwrap().query("SELECT pg_promote()", &[]).await.unwrap();
@@ -171,6 +176,11 @@ impl Account {
         Self::of(Stage::of(options).await, How::Logically, role).await
     }
 
+    /// A cluster without a deployment.
+    pub async fn of_a_cluster() -> Self {
+        Self::of(Stage::with(Postgres::hurried()).await, How::Cloned, Role::Superuser).await
+    }
+
     pub async fn without_deployment() -> Self {
         Self::of(Stage::with(Postgres::hurried()).await, How::Physically, Role::Superuser).await
     }
@@ -187,7 +197,9 @@ impl Account {
         let password = password(&stage, role);
         stage.scene.add_env([("RDS_PASSWORD".to_owned(), password)]);
         let stage = Arc::new(stage);
-        for (which, name) in [(Which::Blue, "orders"), (Which::Green, "orders-green")] {
+        let members = [(Which::Blue, "orders-1"), (Which::Green, "orders-1-green")];
+        let members = members.into_iter().filter(|_| how == How::Cloned);
+        for (which, name) in [(Which::Blue, "orders"), (Which::Green, "orders-green")].into_iter().chain(members) {
             let sandbox = &stage.scene.sandbox;
             let server = if matches!(which, Which::Blue) { &sandbox.source } else { &sandbox.target };
             let (fronts, stage) = (fronts.clone(), Arc::downgrade(&stage));
@@ -198,7 +210,10 @@ impl Account {
         }
         let client = rds::Client::new(&sdk_config(&proxy.url()));
         let account = Self { stage, how, role, proxy, overlay, fronts, client, _cloud: cloud };
-        account.make_blue().await;
+        match how {
+            How::Cloned => account.make_blue_cluster().await,
+            How::Physically | How::Logically => account.make_blue().await,
+        }
         account.write(&steps());
         account
     }
@@ -231,9 +246,32 @@ impl Account {
         self.rest().await;
     }
 
+    /// As `make_blue`: the group that publishes is that of the cluster.
+    async fn make_blue_cluster(&self) {
+        let (blue, _) = self.versions();
+        let family = format!("aurora-postgresql{}", blue.split('.').next().unwrap());
+        let group = self.client.create_db_cluster_parameter_group().db_cluster_parameter_group_name("orders-blue");
+        group.db_parameter_group_family(family).description("ours").send().await.unwrap();
+        let logical = rds::types::Parameter::builder().parameter_name("rds.logical_replication").parameter_value("1");
+        let logical = logical.apply_method(rds::types::ApplyMethod::PendingReboot).build();
+        let set = self.client.modify_db_cluster_parameter_group().db_cluster_parameter_group_name("orders-blue");
+        set.parameters(logical).send().await.unwrap();
+        let create = self.client.create_db_cluster().db_cluster_identifier("orders").engine("aurora-postgresql");
+        let create = create.engine_version(blue).db_cluster_parameter_group_name("orders-blue");
+        let create = create.master_username("postgres").master_user_password("hush-hush-hush");
+        create.send().await.unwrap();
+        let create = self.client.create_db_instance().db_instance_identifier("orders-1").engine("aurora-postgresql");
+        create.db_instance_class("db.r7g.large").db_cluster_identifier("orders").send().await.unwrap();
+        self.rest().await;
+    }
+
     async fn rest(&self) {
-        while self.overlay.instances().iter().any(|(_, status)| status != "available") {
+        let all = || self.overlay.instances().into_iter().chain(self.overlay.clusters());
+        while all().any(|(_, status)| status != "available") {
             self.client.describe_db_instances().send().await.unwrap();
+            if self.how == How::Cloned {
+                self.client.describe_db_clusters().send().await.unwrap();
+            }
         }
     }
 
@@ -252,10 +290,12 @@ impl Account {
     pub async fn make(&self) {
         let scene = &self.stage.scene;
         let file = scene.runbook.with_file_name("make.yaml");
+        // A clone has the blue one's group.
+        let group = if self.how == How::Cloned { String::new() } else { format!("parameter-group: {GROUP}, ") };
         let text = format!(
             "version: 1\nname: make\nstage: rehearsal\nsystems:\n{}steps:\n  - create-blue-green: {{ of: green, from: blue, \
-             engine-version: \"{}\", parameter-group: {GROUP}, timeout: 1m }}\n",
-            named(),
+             engine-version: \"{}\", {group}timeout: 1m }}\n",
+            self.named(),
             self.versions().1
         );
         std::fs::write(&file, text).unwrap();
@@ -276,7 +316,7 @@ impl Account {
         let text = text
             .replace("{ postgres: { url: \"${env:SOURCE_URL}\" } }", &database("blue"))
             .replace("{ postgres: { url: \"${env:TARGET_URL}\" } }", &database("green"));
-        std::fs::write(&scene.runbook, text.replacen("systems:\n", &format!("systems:\n{}", named()), 1)).unwrap();
+        std::fs::write(&scene.runbook, text.replacen("systems:\n", &format!("systems:\n{}", self.named()), 1)).unwrap();
     }
 
     /// After a switchover, everything as it was before it: another green instance follows, the pooler knows the old name.
@@ -284,6 +324,7 @@ impl Account {
         match self.how {
             How::Physically => self.stage.replica_again().await,
             How::Logically => logical::follow(&self.stage.scene.sandbox).await,
+            How::Cloned => unreachable!("a clone goes there and back once"),
         }
         self.overlay.deployment_again(DEPLOYMENT);
         let pooler = &self.stage.scene.sandbox.pgbouncers[0];
@@ -291,6 +332,12 @@ impl Account {
         let text = std::fs::read_to_string(pooler.ini()).unwrap();
         std::fs::write(pooler.ini(), text.replace(&format!("port={old} "), &format!("port={new} "))).unwrap();
         connect(&pooler.admin_url()).await.unwrap().simple_query("RELOAD").await.unwrap();
+    }
+
+    /// What both databases name.
+    fn named(&self) -> String {
+        let blue = if self.how == How::Cloned { "cluster" } else { "instance" };
+        format!("  blue: {{ rds: {{ {blue}: orders }} }}\n  green: {{ rds: {{ blue-green: {DEPLOYMENT} }} }}\n")
     }
 
     pub fn asked(&self) -> usize {
@@ -301,10 +348,6 @@ impl Account {
     pub fn pooled(&self) -> String {
         Postgres::endpoint(&self.stage.scene.sandbox).concat()
     }
-}
-
-fn named() -> String {
-    format!("  blue: {{ rds: {{ instance: orders }} }}\n  green: {{ rds: {{ blue-green: {DEPLOYMENT} }} }}\n")
 }
 
 fn password(stage: &Stage, role: Role) -> String {

@@ -14,22 +14,27 @@ use tokio::task::JoinHandle;
 
 use super::{
     Answer, Form, Local, Node, State,
+    cluster_deployments::{arn, tasks},
     instance::{Instance, Phase, Then},
 };
 
 pub(super) struct Deployment {
-    id: String,
-    name: String,
+    pub id: String,
+    /// `db` or `cluster`, as in an ARN.
+    pub kind: &'static str,
+    /// The instances of a cluster: those of the blue one, and of the green one.
+    pub members: Vec<(String, String)>,
+    pub name: String,
     /// The identifiers as they are now.
-    blue: String,
-    green: String,
-    status: &'static str,
-    details: String,
+    pub blue: String,
+    pub green: String,
+    pub status: &'static str,
+    pub details: String,
     /// Looks until it goes on.
-    looks: usize,
+    pub looks: usize,
     /// Ends with the reason when RDS takes everything back.
-    work: Option<JoinHandle<Option<String>>>,
-    tags: Vec<(String, String)>,
+    pub work: Option<JoinHandle<Option<String>>>,
+    pub tags: Vec<(String, String)>,
 }
 
 /// What RDS does to make one (user guide, "Viewing a blue/green deployment": its tasks).
@@ -61,11 +66,24 @@ impl Deployment {
         let task = |(number, name): (usize, &&str)| {
             Node::of("member", vec![Node::leaf("Name", *name), Node::leaf("Status", status(number))])
         };
-        Node::of("Tasks", TASKS.iter().enumerate().map(task).collect())
+        let tasks = tasks(self.kind == "cluster", TASKS);
+        Node::of("Tasks", tasks.iter().enumerate().map(task).collect())
     }
 
-    fn shown(&self) -> Vec<Node> {
-        let arn = |identifier: &str| format!("arn:aws:rds:us-east-1:123456789012:db:{identifier}");
+    /// API reference, `SwitchoverDetail`: each member, the green one of which is shown when it is there.
+    fn switchover_details(&self) -> Node {
+        let whole = (arn(self.kind, &self.blue), arn(self.kind, &self.green));
+        let members = self.members.iter().map(|(blue, green)| (arn("db", blue), arn("db", green)));
+        let detail = |(blue, green): (String, String)| {
+            let mut fields = vec![Node::leaf("SourceMember", blue), Node::leaf("Status", self.status)];
+            fields.extend((self.status != "PROVISIONING").then(|| Node::leaf("TargetMember", green)));
+            Node::of("member", fields)
+        };
+        Node::of("SwitchoverDetails", [whole].into_iter().chain(members).map(detail).collect())
+    }
+
+    pub(super) fn shown(&self) -> Vec<Node> {
+        let arn = |identifier: &str| arn(self.kind, identifier);
         let tag =
             |(key, value): &(String, String)| Node::of("Tag", vec![Node::leaf("Key", key), Node::leaf("Value", value)]);
         let mut fields = vec![
@@ -75,6 +93,7 @@ impl Deployment {
             Node::leaf("Status", self.status),
             Node::of("TagList", self.tags.iter().map(tag).collect()),
             self.tasks(),
+            self.switchover_details(),
         ];
         if self.status != "PROVISIONING" {
             fields.push(Node::leaf("Target", arn(&self.green)));
@@ -97,6 +116,9 @@ impl State {
         if self.deployments.iter().any(|one| one.name == name) {
             let message = format!("A blue/green deployment named {name} already exists.");
             return Err((400, "BlueGreenDeploymentAlreadyExistsFault", message));
+        }
+        if form.text("Source").contains(":cluster:") {
+            return self.create_cluster_deployment(form);
         }
         let blue = form.text("Source").rsplit(':').next().unwrap_or_default().to_owned();
         let number = self.number();
@@ -154,6 +176,8 @@ impl State {
         let keys = form.list("Tags.Tag", ".Key").zip(form.list("Tags.Tag", ".Value"));
         let deployment = Deployment {
             id: format!("bgd-local{number}"),
+            kind: "db",
+            members: Vec::new(),
             name: name.to_owned(),
             blue,
             green,
@@ -202,10 +226,9 @@ impl State {
             return Err((400, "InvalidBlueGreenDeploymentStateFault", message));
         }
         (found.status, found.looks, found.details) = ("SWITCHOVER_IN_PROGRESS", looks, String::new());
-        let (id, blue, green) = (found.id.clone(), found.blue.clone(), found.green.clone());
+        let (id, kind, blue, green) = (found.id.clone(), found.kind, found.blue.clone(), found.green.clone());
         let shown = found.shown();
-        let local = |state: &mut Self, name: &str| state.find(name).ok().and_then(|one| one.local.clone());
-        if let (None, Some(blue), Some(green)) = (refused, local(self, &blue), local(self, &green)) {
+        if let (None, Some(blue), Some(green)) = (refused, self.behind(kind, &blue), self.behind(kind, &green)) {
             let work = tokio::spawn(really(blue, green));
             self.deployment(&id)?.work = Some(work);
         }
@@ -215,7 +238,7 @@ impl State {
     }
 
     fn made_or_not(&mut self, at: usize) {
-        let (id, green) = (self.deployments[at].id.clone(), self.deployments[at].green.clone());
+        let id = self.deployments[at].id.clone();
         if let Some(why) = self.unmade.clone() {
             (self.deployments[at].status, self.deployments[at].details) = ("INVALID_CONFIGURATION", why.clone());
             let message = format!("Creation of blue/green deployment failed because {why}");
@@ -223,7 +246,7 @@ impl State {
         }
         // It makes progress by itself.
         drop(self.describe(Form(&serde_json::Value::Null)));
-        if self.find(&green).is_ok_and(|green| green.status() == "available") {
+        if self.is_made(at) {
             self.deployments[at].status = "AVAILABLE";
             let message = "Blue/green deployment tasks completed. You can make more modifications to the green environment \
                            databases or switch over the deployment.";
@@ -260,6 +283,9 @@ impl State {
             return self.tell_of(DEPLOYMENT, &id, "failure", "Switchover canceled on blue/green deployment.");
         }
         let old = format!("{blue}-old1");
+        if self.deployments[at].kind == "cluster" {
+            self.cluster_switched(at);
+        }
         for (from, to) in [(&blue, &old), (&green, &blue)] {
             if let Some(at) = self.instances.iter().position(|one| one.identifier() == from) {
                 self.renamed(at, to);
@@ -283,7 +309,10 @@ impl State {
         }
         let (id, green, shown, switched) =
             (found.id.clone(), found.green.clone(), found.shown(), found.status == "SWITCHOVER_COMPLETED");
-        if let Ok(green) = self.find(&green)
+        let of_cluster = self.deployments.iter().any(|one| one.id == id && one.kind == "cluster");
+        if of_cluster && !switched {
+            self.green_cluster_left(&green, with_green)?;
+        } else if let Ok(green) = self.find(&green)
             && !switched
         {
             let promoted = green.local.clone().filter(|_| !with_green);

@@ -22,11 +22,11 @@ use super::{
 type Refused = (u16, &'static str, String);
 
 pub(super) struct Cluster {
-    node: Node,
-    local: Option<Arc<dyn Local>>,
-    phases: VecDeque<Phase>,
+    pub node: Node,
+    pub local: Option<Arc<dyn Local>>,
+    pub phases: VecDeque<Phase>,
     /// How the cluster's parameter group stands on each member, where it is not in sync.
-    waits: BTreeMap<String, &'static str>,
+    pub waits: BTreeMap<String, &'static str>,
 }
 
 impl Cluster {
@@ -44,14 +44,14 @@ impl Cluster {
 }
 
 impl State {
-    fn cluster(&mut self, identifier: &str) -> Result<&mut Cluster, Refused> {
+    pub(super) fn cluster(&mut self, identifier: &str) -> Result<&mut Cluster, Refused> {
         let named = identifier.rsplit(':').next().unwrap_or(identifier);
         let found = self.clusters.iter_mut().find(|one| one.identifier().eq_ignore_ascii_case(named));
         found.ok_or_else(|| (404, "DBClusterNotFoundFault", format!("DBCluster {identifier} not found.")))
     }
 
     /// One that is asked to change must be at rest.
-    fn free(&mut self, form: Form) -> Result<&mut Cluster, Refused> {
+    pub(super) fn free(&mut self, form: Form) -> Result<&mut Cluster, Refused> {
         let found = self.cluster(form.text("DBClusterIdentifier"))?;
         let status = found.status().to_owned();
         if status == "available" {
@@ -76,7 +76,11 @@ impl State {
 
     /// The instances that were made in it, the first of which writes, unless it is a replica.
     fn members(&self, cluster: &Cluster) -> Vec<String> {
-        let of = |one: &&super::Instance| one.node.text("DBClusterIdentifier") == cluster.identifier();
+        self.members_of(cluster.identifier())
+    }
+
+    pub(super) fn members_of(&self, cluster: &str) -> Vec<String> {
+        let of = |one: &&super::Instance| one.node.text("DBClusterIdentifier") == cluster;
         self.instances.iter().filter(of).map(|one| one.identifier().to_owned()).collect()
     }
 
@@ -103,10 +107,12 @@ impl State {
     }
 
     pub(super) fn describe_clusters(&mut self, form: Form) -> Answer {
-        for at in 0..self.clusters.len() {
+        self.go_on();
+        for at in (0..self.clusters.len()).rev() {
             match over(&mut self.clusters[at].phases) {
                 Some(Then::Promoted) => self.promoted_cluster(at),
                 Some(Then::Renamed(to)) => self.renamed_cluster(at, &to),
+                Some(Then::Deleted) => drop(self.clusters.remove(at)),
                 _ => {}
             }
         }
@@ -164,7 +170,7 @@ impl State {
 
     /// Its name, ARN and endpoints change; the resource id, and its instances' names, do not (user guide, "Renaming an Amazon
     /// Aurora DB cluster").
-    fn renamed_cluster(&mut self, at: usize, to: &str) {
+    pub(super) fn renamed_cluster(&mut self, at: usize, to: &str) {
         let one = &mut self.clusters[at];
         let from = one.identifier().to_owned();
         one.node.set("DBClusterIdentifier", to);
@@ -172,6 +178,7 @@ impl State {
             let text = one.node.text(field).replacen(&from, to, 1);
             one.node.set(field, text);
         }
+        one.local.iter().for_each(|local| local.renamed(to));
         let mine = self.instances.iter_mut().filter(|one| one.node.text("DBClusterIdentifier") == from);
         mine.for_each(|one| one.node.set("DBClusterIdentifier", to));
     }

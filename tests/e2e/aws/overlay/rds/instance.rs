@@ -163,8 +163,8 @@ impl State {
         Ok(vec![Node::of("DBInstances", shown)])
     }
 
-    /// Everything that is under way makes progress when somebody looks at instances.
-    fn go_on(&mut self) {
+    /// Everything that is under way makes progress when somebody looks at instances, or at clusters.
+    pub(super) fn go_on(&mut self) {
         for at in (0..self.instances.len()).rev() {
             if let Some(then) = over(&mut self.instances[at].phases) {
                 self.happened(at, then);

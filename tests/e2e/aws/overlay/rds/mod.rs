@@ -7,6 +7,7 @@
 
 mod blue_green;
 mod changes;
+mod cluster_deployments;
 mod clusters;
 mod events;
 mod form;
@@ -225,6 +226,7 @@ impl Overlay for Rds {
             "DescribeDBClusters" => state.describe_clusters(form),
             "ModifyDBCluster" => state.modify_cluster(form),
             "PromoteReadReplicaDBCluster" => state.promote_cluster(form),
+            "DeleteDBCluster" => state.delete_cluster(form),
             "StopDBCluster" => state.stop_cluster(form),
             "StartDBCluster" => state.start_cluster(form),
             "CreateDBClusterSnapshot" => state.snapshot_cluster(form),
