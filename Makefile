@@ -46,7 +46,7 @@ bench: toolchain servers ## measure cutovers against a hand-made minimum
 lint: toolchain ## format, clippy with warnings as errors, shellcheck if it is here
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets -- -D warnings
-	@if command -v shellcheck > /dev/null; then shellcheck tools/*.sh .ci/run; else echo "note: shellcheck is not installed: scripts are not checked"; fi
+	@if command -v shellcheck > /dev/null; then shellcheck tools/*.sh .ci/run .ci/rustdoc; else echo "note: shellcheck is not installed: scripts are not checked"; fi
 
 doc: toolchain ## the API documentation, with warnings as errors
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

@@ -12,6 +12,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use tokio::io::AsyncWriteExt;
 
 use super::{SandboxError, owner, proc::ProcessId};
 use crate::clock;
@@ -228,6 +229,25 @@ pub(crate) async fn run(spawn: &Spawn<'_>) -> Result<(), SandboxError> {
     let doing = format!("run {}", spawn.program.display());
     let status = command.kill_on_drop(true).status().await.map_err(SandboxError::io(doing))?;
     if status.success() { Ok(()) } else { Err(start_error(spawn.name, &format!("it ended with {status}"), &log)) }
+}
+
+/// Runs a program to its end with this text as its input. It failed, too, when its output has the word.
+pub(crate) async fn feed(spawn: &Spawn<'_>, text: &str, failed: &str) -> Result<(), SandboxError> {
+    let log = spawn.root.join("logs").join(format!("{}.log", spawn.name));
+    let doing = || SandboxError::io(format!("run {}", spawn.program.display()));
+    let mut command = tokio::process::Command::from(command(spawn, &log)?);
+    let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn().map_err(doing())?;
+    if let Some(mut input) = child.stdin.take() {
+        // One that has ended takes no more: its status says why.
+        input.write_all(text.as_bytes()).await.ok();
+    }
+    let status = child.wait().await.map_err(doing())?;
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    match said.lines().find(|line| line.contains(failed)) {
+        Some(line) => Err(start_error(spawn.name, line, &log)),
+        None if status.success() => Ok(()),
+        None => Err(start_error(spawn.name, &format!("it ended with {status}"), &log)),
+    }
 }
 
 fn start_error(server: &str, reason: &str, log: &Path) -> SandboxError {

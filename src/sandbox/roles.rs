@@ -78,13 +78,11 @@ impl fmt::Debug for Passwords {
     }
 }
 
-/// SQL that makes the roles on a new PostgreSQL server, as its superuser. The `mover` is set up the way RDS sets up its master
-/// user: no superuser, but REPLICATION, CREATEROLE, and membership in the predefined roles.
-pub(crate) fn create_roles(passwords: &Passwords, major: u32) -> String {
-    let login = |role: Role, attributes: &str| {
-        format!("CREATE ROLE {} LOGIN {attributes} PASSWORD '{}';\n", role.name(), passwords.of(role))
-    };
-    let mut sql = String::from("CREATE ROLE rds_superuser NOLOGIN; CREATE ROLE rds_replication NOLOGIN;\n");
+/// SQL that makes the roles on a new PostgreSQL server, a statement a line, each without a password. The `mover` is set up the
+/// way RDS sets up its master user: no superuser, but REPLICATION, CREATEROLE, and membership in the predefined roles.
+pub(crate) fn create_roles(major: u32) -> String {
+    let login = |role: Role, attributes: &str| format!("CREATE ROLE {} LOGIN {attributes};\n", role.name());
+    let mut sql = String::from("CREATE ROLE rds_superuser NOLOGIN;\nCREATE ROLE rds_replication NOLOGIN;\n");
     sql += &login(Role::Mover, "REPLICATION CREATEROLE CREATEDB");
     sql += &login(Role::App, "");
     sql += &login(Role::App2, "");
@@ -95,4 +93,10 @@ pub(crate) fn create_roles(passwords: &Passwords, major: u32) -> String {
         sql += "GRANT app, app2 TO mover WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n";
     }
     sql
+}
+
+/// SQL that gives them, and the superuser, this sandbox's passwords.
+pub(crate) fn set_passwords(passwords: &Passwords) -> String {
+    let set = |role: Role| format!("ALTER ROLE {} PASSWORD '{}';\n", role.name(), passwords.of(role));
+    [Role::Superuser, Role::Mover, Role::App, Role::App2].map(set).concat()
 }

@@ -153,7 +153,8 @@ fn blue_green(check: &mut Check<'_>, path: &str, step: &Replicate) {
             _ => false,
         };
         if matches!(named, Some(System::Rds(spec)) if spec.cluster.is_some() && database.kind() != "postgres") {
-            let message = format!("`{name}` is a {} cluster: only those of Aurora PostgreSQL are switched over", database.kind());
+            let message =
+                format!("`{name}` is a {} cluster: only those of Aurora PostgreSQL are switched over", database.kind());
             check.error(&format!("{path}/{key}"), "wrong-system", &message, "leave out `through`");
             continue;
         }

@@ -1,5 +1,6 @@
 //! PostgreSQL in the sandbox: its own cluster, with passwords by SCRAM.
 
+mod cluster;
 mod schema;
 mod shop;
 
@@ -16,8 +17,6 @@ use tokio_postgres::Client;
 pub use super::server::{StartServer, TlsFiles};
 use super::{
     Passwords, Program, Role, SandboxError, Servers, db, owner,
-    process::{self, EndWith, Spawn},
-    roles,
     server::{Kind, Server},
 };
 
@@ -67,8 +66,8 @@ impl Kind for Postgres {
 
     async fn init(start: &StartServer, data: &Path, port: u16) -> Result<(), SandboxError> {
         match start.replica_of {
-            Some(primary) => copy_cluster(start, data, primary).await?,
-            None => init_cluster(start, data).await?,
+            Some(primary) => cluster::copy(start, data, primary).await?,
+            None => cluster::init(start, data).await?,
         }
         write_settings(start, data, port)
     }
@@ -86,17 +85,9 @@ impl Kind for Postgres {
         Signal::INT
     }
 
-    /// A physical replica has those of its primary.
-    async fn create_roles(start: &StartServer, _data: &Path, port: u16) -> Result<(), SandboxError> {
-        if start.replica_of.is_some() {
-            return Ok(());
-        }
-        let doing = |what: &str| SandboxError::database(format!("make the {what} on {}", start.name));
-        let admin = db::connect(&start.passwords.url(Role::Superuser, port, "postgres")).await?;
-        let sql = roles::create_roles(&start.passwords, start.program.version[0]);
-        admin.batch_execute(&sql).await.map_err(doing("roles"))?;
-        let sql = format!("CREATE DATABASE {} OWNER {}", roles::DATABASE, Role::Mover.name());
-        admin.batch_execute(&sql).await.map_err(doing("database"))
+    /// The data folder has them already.
+    async fn create_roles(_start: &StartServer, _data: &Path, _port: u16) -> Result<(), SandboxError> {
+        Ok(())
     }
 
     async fn fill(db: &Client, scale: u32) -> Result<(), SandboxError> {
@@ -129,54 +120,6 @@ fn write_settings(start: &StartServer, data: &Path, port: u16) -> Result<(), San
     start.settings.iter().for_each(|(name, value)| add(name, value));
     owner::write_file(&conf, &text, 0o600)?;
     owner::write_file(&data.join("pg_hba.conf"), HBA, 0o600)
-}
-
-async fn init_cluster(start: &StartServer, data: &Path) -> Result<(), SandboxError> {
-    owner::make_folder(data)?;
-    let password_file = start.root.join(format!("{}.initdb", start.name));
-    owner::write_file(&password_file, &start.passwords.of(Role::Superuser), 0o600)?;
-    let initdb = Spawn {
-        name: &format!("{}-initdb", start.name),
-        program: &start.program.path.join("initdb"),
-        args: [
-            "--no-sync",
-            "--username=postgres",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-            &format!("--pwfile={}", password_file.display()),
-            &format!("--pgdata={}", data.display()),
-        ]
-        .map(String::from)
-        .to_vec(),
-        env: Vec::new(),
-        root: &start.root,
-        working_folder: data,
-        as_servant: true,
-        end_with: EndWith::Kill,
-    };
-    let done = process::run(&initdb).await;
-    fs::remove_file(&password_file).map_err(SandboxError::io("remove a password file"))?;
-    done
-}
-
-/// A physical replica: it follows the primary from its first start on.
-async fn copy_cluster(start: &StartServer, data: &Path, primary: u16) -> Result<(), SandboxError> {
-    owner::make_folder(data)?;
-    let url = format!("host=127.0.0.1 port={primary} user={}", Role::Superuser.name());
-    let backup = Spawn {
-        name: &format!("{}-basebackup", start.name),
-        program: &start.program.path.join("pg_basebackup"),
-        args: ["-d", &url, "-D", &data.display().to_string(), "-R", "-X", "stream", "-c", "fast", "--no-sync"]
-            .map(String::from)
-            .to_vec(),
-        env: vec![("PGPASSWORD", start.passwords.of(Role::Superuser))],
-        root: &start.root,
-        working_folder: data,
-        as_servant: true,
-        end_with: EndWith::Kill,
-    };
-    process::run(&backup).await
 }
 
 const HBA: &str = "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n";

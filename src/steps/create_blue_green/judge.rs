@@ -308,8 +308,9 @@ mod tests {
 
     #[test]
     fn a_green_one_of_mysql_runs_no_events_and_applies_everything() {
-        let unfit =
-            |name: &str, value: &str| unfit_for_green("orders", &Parameters::from([(name.to_owned(), value.to_owned())]));
+        let unfit = |name: &str, value: &str| {
+            unfit_for_green("orders", &Parameters::from([(name.to_owned(), value.to_owned())]))
+        };
         assert_eq!(unfit("event_scheduler", "OFF"), None);
         assert!(unfit("event_scheduler", "ON").unwrap().contains("event_scheduler is ON in orders"));
         assert_eq!(unfit("replicate-wild-ignore-table", ""), None);

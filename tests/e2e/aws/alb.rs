@@ -322,9 +322,8 @@ async fn cloudwatch_counts_what_arrives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_behind_every_entry_it_ends_the_same() {
     let quick = "  - shift: { traffic: web, weights: [50, 100], min-requests: 60, tolerance: 15, timeout: 60s }\n";
-    let mut seq = 2;
-    loop {
-        let scene = scene(quick).await;
+    let scene = scene(quick).await;
+    for seq in 2.. {
         let mut command = scene.command(&scene.run_words());
         command.env("POINTSMAN_TEST_KILL_AT_ENTRY", seq.to_string());
         let called = crate::cutover::support::ended(command.spawn().unwrap()).await;
@@ -339,6 +338,5 @@ async fn killed_behind_every_entry_it_ends_the_same() {
         assert_eq!(both(&scene).await, [all_new(), all_new()], "killed behind entry {seq}");
         scene.must(5, &["rollback", "--output", "json"]).await;
         assert_eq!(both(&scene).await, [original(), original()], "killed behind entry {seq}");
-        seq += 1;
     }
 }
