@@ -15,7 +15,7 @@ use crate::executor::context::Context;
 use crate::journal::{Durability, FailureKind, Move};
 use crate::plan::Plan;
 use crate::steps::{StepError, new_token};
-use crate::systems::mysql::stream::{self, Stream};
+use crate::systems::mysql::stream::{self, Receiver, Stream};
 use crate::systems::mysql::{Flavour, Session, catalog, fence, setup};
 use crate::systems::pair::Heading;
 
@@ -178,7 +178,7 @@ pub(super) async fn prove(cx: &Context, heading: Heading) -> Result<Duration, St
         let rest = match near::judge(seen, age) {
             Moment::Take => return Ok(age),
             Moment::Wait(rest) => rest,
-            Moment::TooFar => return Err(too_far(&follower, &stream, what)),
+            Moment::TooFar => return Err(too_far(&follower, &stream, what).await),
         };
         if looked.is_none_or(|at| age.saturating_sub(at) > near::STATE) {
             runs(&follower, &stream, what).await?;
@@ -205,8 +205,11 @@ async fn keeps_to_its_schemas(cx: &Context, follower: &Session, stream: &Stream,
     Err(StepError::told(FailureKind::Refused, message, Some(&hint)))
 }
 
-fn too_far(follower: &Session, stream: &Stream, what: &str) -> StepError {
-    let message = format!("{what} does not work: a token has not come through within {} s", near::PROOF.as_secs());
+async fn too_far(follower: &Session, stream: &Stream, what: &str) -> StepError {
+    let trouble = stream.state(follower).await.ok().flatten().and_then(|state| state.trouble());
+    let trouble = trouble.map_or_else(String::new, |trouble| format!("{trouble}; "));
+    let message =
+        format!("{what} does not work: {trouble}a token has not come through within {} s", near::PROOF.as_secs());
     let hint = format!("on {}: {}", follower.system(), stream.show());
     StepError::told(FailureKind::Refused, message, Some(&hint))
 }
@@ -224,7 +227,8 @@ async fn runs(follower: &Session, stream: &Stream, what: &str) -> Result<(), Ste
         ));
     };
     let Some(trouble) = state.trouble() else { return Ok(()) };
-    if state.errors.is_empty() && state.applies {
+    // Of a server that has come back, the last attempt's error stands there until the next one.
+    if state.applies && (state.errors.is_empty() || state.receiver == Receiver::Dials) {
         return Ok(());
     }
     let hint = format!("on {side}: {}, then {}", stream.show(), stream.start().trim_end());

@@ -178,6 +178,7 @@ pub(super) async fn age(flow: Flow<'_>, context: &GateContext<'_>) -> Result<std
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::systems::mysql::stream::Receiver;
 
     fn written(gtid: Option<&str>) -> Written {
         let files = vec![("bin.000001".to_owned(), 1000), ("bin.000002".to_owned(), 500)];
@@ -185,7 +186,7 @@ mod tests {
     }
 
     fn state(file: &str, offset: u64) -> State {
-        State { receives: true, applies: true, file: file.into(), offset, ..State::default() }
+        State { receiver: Receiver::Runs, applies: true, file: file.into(), offset, ..State::default() }
     }
 
     #[test]

@@ -273,11 +273,23 @@ pub fn seen_token(heading: Heading, token: &str) -> String {
     format!("SELECT token = {} FROM {} WHERE id = 1;\n", literal(token), heading.token_table())
 }
 
+/// What receives, on the server that follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Receiver {
+    /// It was stopped, or has given up.
+    #[default]
+    Stands,
+    /// It dials the other server, again and again, and has not reached it yet.
+    Dials,
+    /// It receives.
+    Runs,
+}
+
 /// State of a stream on the server that follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// Whether what the other server sends is received.
-    pub receives: bool,
+    pub receiver: Receiver,
     /// Whether what was received is applied.
     pub applies: bool,
     /// What is wrong, in full; empty when nothing is.
@@ -299,7 +311,11 @@ impl State {
         };
         let filters = ["Replicate_Wild_Do_Table", "Replicate_Wild_Ignore_Table"];
         Self {
-            receives: text(row, "Replica_IO_Running", "Slave_IO_Running") == "Yes",
+            receiver: match text(row, "Replica_IO_Running", "Slave_IO_Running").as_str() {
+                "Yes" => Receiver::Runs,
+                "Connecting" => Receiver::Dials,
+                _ => Receiver::Stands,
+            },
             applies: text(row, "Replica_SQL_Running", "Slave_SQL_Running") == "Yes",
             errors: [
                 error("the receiver", "Last_IO_Errno", "Last_IO_Error"),
@@ -314,13 +330,19 @@ impl State {
         }
     }
 
+    /// Whether what the other server sends is received.
+    #[must_use]
+    pub fn receives(&self) -> bool {
+        self.receiver == Receiver::Runs
+    }
+
     /// Why it does not run; `None` when it does.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        if self.receives && self.applies {
+        if self.receives() && self.applies {
             return None;
         }
-        let stopped = match (self.receives, self.applies) {
+        let stopped = match (self.receives(), self.applies) {
             (false, false) => "neither receives nor applies",
             (false, true) => "does not receive",
             _ => "does not apply",
@@ -456,7 +478,9 @@ mod tests {
             ("Last_IO_Error", "Access denied"),
         ];
         let row: Record = row.into_iter().map(|(key, value)| (key.to_owned(), Some(value.to_owned()))).collect();
-        let trouble = State::of(&row).trouble().unwrap();
+        let state = State::of(&row);
+        assert_eq!(state.receiver, Receiver::Dials);
+        let trouble = state.trouble().unwrap();
         assert!(trouble.contains("does not receive: the receiver: Access denied (1045); the account"), "{trouble}");
     }
 

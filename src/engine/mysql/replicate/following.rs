@@ -34,7 +34,7 @@ impl Replication<'_> {
         let stream = common::stream(&cx.plan, heading);
         let filter = common::filter(&cx.plan, heading);
         if let Some(state) = stream.state(follower).await? {
-            match (state.receives, state.applies) {
+            match (state.receives(), state.applies) {
                 (true, true) => {}
                 // Whoever made it may not have come to its filter.
                 (false, false) => {
