@@ -131,18 +131,17 @@ impl<const M: bool> Local for Behind<M> {
         assert_eq!(value(target, &wait).await, "1", "the green one never had everything");
     }
 
+    /// A read replica takes writes from its reboot on: nobody who read there can write before it.
     async fn promoted(&self) {
         let Some(scene) = self.scene.upgrade() else { return };
         let server = self.server(&scene);
-        if M {
-            sql(server, "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = OFF").await;
-        } else {
-            sql(server, "STOP REPLICA; RESET REPLICA ALL; RESET PERSIST IF EXISTS read_only").await;
-            sql(server, "SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").await;
-        }
+        let alone = "STOP REPLICA; RESET REPLICA ALL; RESET PERSIST IF EXISTS read_only";
+        sql(server, if M { "STOP SLAVE; RESET SLAVE ALL" } else { alone }).await;
         if self.name.lock().unwrap().as_str() == How::ReadReplica.follower() {
-            server.restart().await.unwrap();
+            return server.restart().await.unwrap();
         }
+        let open = "SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF";
+        sql(server, if M { "SET GLOBAL read_only = OFF" } else { open }).await;
     }
 
     async fn set(&self, _values: BTreeMap<String, String>, restarted: bool) {
