@@ -8,6 +8,7 @@ use super::console::Console;
 use super::redirect::{self, Prepared};
 use super::show::{Blocker, Entry, PoolClient, Pools};
 use super::statements as sql;
+use crate::clock;
 use crate::runbook::model::Redirect;
 use crate::runbook::units::Span;
 use crate::systems::address::Address;
@@ -15,6 +16,9 @@ use crate::systems::{Certainty, DriverError, Result};
 
 /// How long logins are waited for before a pause.
 const LOGINS_LIMIT: Duration = Duration::from_millis(100);
+/// For how long a client that waits for a connection is taken for a login that is about to begin; in a pool that is full
+/// somebody always waits.
+const WAITING_LIMIT: Duration = Duration::from_millis(20);
 
 /// One instance of a pooler. Every method can be repeated.
 #[derive(Debug)]
@@ -169,11 +173,13 @@ impl Instance {
     }
 
     /// A pause breaks off the logins that are under way, and whoever asks for a connection behind it is then refused until one
-    /// has succeeded. So the few milliseconds of a login are waited for, while nobody is held yet.
+    /// has succeeded. So the few milliseconds of a login are waited for, while nobody is held yet; also of one that begins at
+    /// once, since a client waits for a connection.
     async fn await_logins(&self) {
+        let began = clock::monotonic();
         // What can't be read is no reason not to pause: the pause itself will tell.
         let quiet = async {
-            while self.pools().await.is_ok_and(|pools| pools.servers_login > 0) {
+            while self.pools().await.is_ok_and(|pools| logs_in(&pools, began.elapsed())) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
@@ -313,6 +319,11 @@ impl Instance {
     }
 }
 
+/// Whether a pause would break off a login, now or in a moment.
+fn logs_in(pools: &Pools, waited: Duration) -> bool {
+    pools.servers_login > 0 || (pools.clients_waiting > 0 && waited < WAITING_LIMIT)
+}
+
 /// Code of the error of a pause that was taken back.
 pub const PAUSE_NOT_GRANTED: &str = "pause-not-granted";
 
@@ -340,6 +351,14 @@ mod tests {
         assert_eq!(version("PgBouncer 1.26.1"), Some((1, 26)));
         assert_eq!(version("1.18.0"), Some((1, 18)));
         assert_eq!(version("PgBouncer"), None);
+    }
+
+    #[test]
+    fn a_pool_that_grows_is_waited_for_and_one_that_is_full_is_not() {
+        let (login, waiting) =
+            (Pools { servers_login: 1, ..Pools::default() }, Pools { clients_waiting: 3, ..Pools::default() });
+        assert!(!logs_in(&Pools::default(), Duration::ZERO) && logs_in(&login, LOGINS_LIMIT));
+        assert!(logs_in(&waiting, Duration::ZERO) && !logs_in(&waiting, WAITING_LIMIT));
     }
 
     #[test]
