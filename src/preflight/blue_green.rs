@@ -103,9 +103,9 @@ fn later(facts: &Facts) -> Finding {
         "{} is {} {}, {} is {} {}.",
         blue.identifier, blue.engine, blue.version, green.identifier, green.engine, green.version
     );
-    let parts = |version: &str| version.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>();
     let known = ["mysql", "mariadb"].contains(&blue.engine.as_str()) && blue.engine == green.engine;
-    if known && parts(&blue.version) <= parts(&green.version) {
+    let (was, is) = (numbers(&blue.version), numbers(&green.version));
+    if known && !was.is_empty() && was <= is {
         return check.pass("RDS replicates it by the binary log", detail);
     }
     let mend = vec!["-- leave out `through: blue-green`: the servers' own replication moves it, too".into()];

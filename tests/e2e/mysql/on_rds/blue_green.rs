@@ -41,13 +41,7 @@ async fn there_and_back_and_there_for_good<const M: bool>() {
     assert_eq!(count("SwitchoverBlueGreenDeployment"), 1, "its answer was lost, and it was done");
     assert_eq!((count("RebootDBInstance"), scene.state().writer), (1, Writer::Target), "{}", scene.story());
     assert_eq!(on.overlay.deployment_status(DEPLOYMENT), "SWITCHOVER_COMPLETED");
-    load.flows().await;
-    scene.must(5, &["rollback", "--output", "json"]).await;
-    load.flows().await;
-    on.assert_undone().await;
-    let mut seen = load.stop().await;
-    scene.clean(&mut seen, Side::Source, 2).await;
-    println!("there and back: longest wait {:?}", seen.longest_wait());
+    let mut seen = on.led_back(load).await;
 
     on.again().await;
     on.write(&steps_to_the_end::<Family<M>>());

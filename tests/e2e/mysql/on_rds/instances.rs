@@ -15,6 +15,7 @@ use aws_sdk_rds as rds;
 use pointsman::sandbox::{
     Role, SandboxOptions,
     aws::{Cloud, sdk_config},
+    history::Side,
     mysql::Family,
     server::Server,
 };
@@ -24,7 +25,7 @@ use crate::{
         overlay::rds::{Local, Rds},
         proxy::Proxy,
     },
-    cutover::support::{Scene, Staged, steps},
+    cutover::support::{Load, Scene, Seen, Staged, steps},
     mysql::pairs::{sql, value},
     replica::blue_green::front::Fronts,
 };
@@ -151,6 +152,16 @@ impl<const M: bool> Local for Behind<M> {
     }
 }
 
+/// Makes RDS's procedures and its master user, by the script of a kind and what both kinds have.
+pub async fn become_rds<const M: bool>(server: &Server<Family<M>>) {
+    let own = if M { include_str!("rds-mariadb.sql") } else { include_str!("rds.sql") };
+    for script in [include_str!("rds-common.sql"), own] {
+        for statement in script.split("\n//\n") {
+            sql(server, statement).await;
+        }
+    }
+}
+
 /// A replica of RDS has `read_only` and no more: RDS itself may write.
 async fn as_of_rds<const M: bool>(replica: &Server<Family<M>>) {
     let shut = "SET PERSIST read_only = ON; RESET PERSIST IF EXISTS super_read_only; SET GLOBAL super_read_only = OFF";
@@ -215,10 +226,7 @@ impl<const M: bool> OnRds<M> {
         };
         let mut scene = Scene::<Family<M>>::with(options).await;
         // Its replica gets everything of it.
-        let script = if M { include_str!("rds-mariadb.sql") } else { include_str!("rds.sql") };
-        for statement in script.split("\n//\n") {
-            sql(&scene.sandbox.source, statement).await;
-        }
+        become_rds(&scene.sandbox.source).await;
         // RDS gives it to nobody; who has it defined the sandbox's event.
         let own = if M {
             "ALTER DEFINER = admin@'%' EVENT shop.tidy ENABLE"
@@ -324,8 +332,20 @@ impl<const M: bool> OnRds<M> {
         self.overlay.deployment_again(DEPLOYMENT);
     }
 
+    /// A rollback after which everything that clients wrote is on the source; what they saw.
+    pub async fn led_back(&self, load: Load) -> Seen {
+        load.flows().await;
+        self.scene.must(5, &["rollback", "--output", "json"]).await;
+        load.flows().await;
+        self.assert_undone().await;
+        let mut seen = load.stop().await;
+        self.scene.clean(&mut seen, Side::Source, 2).await;
+        println!("there and back: longest wait {:?}", seen.longest_wait());
+        seen
+    }
+
     /// Nothing of the run is left, and nobody is locked out of the source who was let in before.
-    pub async fn assert_undone(&self) {
+    async fn assert_undone(&self) {
         for server in [&self.scene.sandbox.source, &self.scene.sandbox.target] {
             let ours: Vec<_> =
                 Family::<M>::catalog(server).await.into_iter().filter(|line| line.contains("pointsman")).collect();

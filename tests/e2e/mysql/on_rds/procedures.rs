@@ -6,6 +6,7 @@ use pointsman::sandbox::mysql::Mysql;
 use pointsman::sandbox::{DATABASE, Role};
 use tokio::process::Command;
 
+use super::instances::become_rds;
 use crate::aws::{Rds, Shown, proxy::Proxy};
 use crate::mysql::pairs::{pair, sql, value};
 
@@ -41,9 +42,7 @@ fn mends_of(said: &str, id: &str) -> Vec<String> {
 async fn there_and_back_by_rds_procedures_without_super() {
     // What a parameter group must have where triggers or routines are copied.
     let pair = pair::<Mysql>(&[], &[("log_bin_trust_function_creators", "1")]).await;
-    for statement in include_str!("rds.sql").split("\n//\n") {
-        sql(&pair.target, statement).await;
-    }
+    become_rds(&pair.target).await;
     sql(&pair.source, &format!("CREATE TABLE {DATABASE}.moved (id INT PRIMARY KEY)")).await;
     sql(&pair.source, &format!("INSERT INTO {DATABASE}.moved VALUES (1)")).await;
     let administrator = url::Url::parse(&pair.target.url(Role::Superuser, "mysql")).unwrap();

@@ -1,6 +1,6 @@
 //! A read replica of RDS for MySQL, promoted by RDS: asked for once whatever is lost, and back from exactly where it opened.
 
-use pointsman::{executor::state::Side as Writer, sandbox::history::Side};
+use pointsman::executor::state::Side as Writer;
 
 use super::instances::{How, OnRds};
 use crate::aws::proxy::{Fault, at};
@@ -18,12 +18,6 @@ async fn a_promotion_whose_answer_is_lost_is_waited_for_and_led_back() {
     scene.run(0).await;
     assert_eq!((on.proxy.count("rds", "PromoteReadReplica"), scene.state().writer), (1, Writer::Target));
     assert_eq!(on.overlay.shows("orders-new", "DBInstanceStatus"), "available");
-    load.flows().await;
-    scene.must(5, &["rollback", "--output", "json"]).await;
-    load.flows().await;
-    on.assert_undone().await;
-    let mut seen = load.stop().await;
-    scene.clean(&mut seen, Side::Source, 2).await;
-    println!("there and back: longest wait {:?}", seen.longest_wait());
+    on.led_back(load).await;
     assert_eq!(on.proxy.count("rds", "PromoteReadReplica"), 1);
 }

@@ -6,9 +6,8 @@
 use pointsman::{executor::state::Side as Writer, sandbox::history::Side};
 
 use super::{
-    RATE, logical,
+    RATE, led_back, logical,
     support::{Account, DEPLOYMENT},
-    told,
 };
 use crate::aws::proxy::{Fault, at};
 
@@ -46,17 +45,7 @@ async fn a_cluster_is_made_green_and_goes_there_and_back_whatever_answer_is_lost
     let reboots = account.proxy.calls().into_iter().filter(|call| call.action == "RebootDBInstance");
     let reboots: Vec<_> = reboots.map(|call| call.parameters["DBInstanceIdentifier"].clone()).collect();
     assert_eq!(reboots, ["orders-1-old1"], "the old writer takes writes again\n{}", scene.story());
-    for said in ["Switchover completed on blue/green deployment.", "DB instance restarted"] {
-        let told = scene.entries().into_iter().filter(|entry| told(&entry.event, said)).count();
-        assert_eq!(told, 1, "RDS says once: {said}\n{}", scene.story());
-    }
-    let name = |port: u16| format!("port={port} ");
-    assert!(account.pooled().contains(&name(account.fronts.port("orders"))), "{}", account.pooled());
-    load.flows().await;
-    scene.must(5, &["rollback", "--output", "json"]).await;
-    load.flows().await;
-    assert!(account.pooled().contains(&name(account.fronts.port("orders-old1"))), "{}", account.pooled());
-    account.stage.assert_undone("after a rollback").await;
+    led_back(&account, &load).await;
     for call in account.proxy.names().iter().filter(|name| name.starts_with("rds")) {
         assert!(policy.contains(&format!("\"{}\"", call.replace(' ', ":"))), "{call} is not in {policy}");
     }

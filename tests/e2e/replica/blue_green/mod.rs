@@ -14,7 +14,7 @@ use pointsman::{executor::state::Side as Writer, journal::Event, sandbox::histor
 
 use crate::{
     aws::proxy::{Fault, at},
-    cutover::support::ended,
+    cutover::support::{Load, ended},
     replica::support::begins,
 };
 use support::{Account, DEPLOYMENT, steps};
@@ -22,6 +22,22 @@ use support::{Account, DEPLOYMENT, steps};
 /// Whether a run tells that RDS says so.
 fn told(event: &Event, said: &str) -> bool {
     matches!(event, Event::Noted { note, .. } if note["rds-event"]["message"] == said)
+}
+
+/// RDS has told of the switchover and of the reboot once each; a rollback leads the pooler to the old one, by its name of now.
+async fn led_back(account: &Account, load: &Load) {
+    let scene = &account.stage.scene;
+    for said in ["Switchover completed on blue/green deployment.", "DB instance restarted"] {
+        let told = scene.entries().into_iter().filter(|entry| told(&entry.event, said)).count();
+        assert_eq!(told, 1, "RDS says once: {said}\n{}", scene.story());
+    }
+    let name = |port: u16| format!("port={port} ");
+    assert!(account.pooled().contains(&name(account.fronts.port("orders"))), "{}", account.pooled());
+    load.flows().await;
+    scene.must(5, &["rollback", "--output", "json"]).await;
+    load.flows().await;
+    assert!(account.pooled().contains(&name(account.fronts.port("orders-old1"))), "{}", account.pooled());
+    account.stage.assert_undone("after a rollback").await;
 }
 
 /// Transactions a second.
@@ -37,17 +53,7 @@ async fn there_and_back_and_there_for_good() {
     assert_eq!((account.asked(), scene.state().writer), (1, Writer::Target), "{}", scene.story());
     assert_eq!(account.overlay.deployment_status(DEPLOYMENT), "SWITCHOVER_COMPLETED");
     assert_eq!(account.proxy.count("rds", "RebootDBInstance"), 1, "the old one takes writes again");
-    for said in ["Switchover completed on blue/green deployment.", "DB instance restarted"] {
-        let told = scene.entries().into_iter().filter(|entry| told(&entry.event, said)).count();
-        assert_eq!(told, 1, "RDS says once: {said}\n{}", scene.story());
-    }
-    let name = |port: u16| format!("port={port} ");
-    assert!(account.pooled().contains(&name(account.fronts.port("orders"))), "{}", account.pooled());
-    load.flows().await;
-    scene.must(5, &["rollback", "--output", "json"]).await;
-    load.flows().await;
-    assert!(account.pooled().contains(&name(account.fronts.port("orders-old1"))), "{}", account.pooled());
-    account.stage.assert_undone("after a rollback").await;
+    led_back(&account, &load).await;
     let mut seen = load.stop().await;
     scene.clean(&mut seen, Side::Source, 2).await;
     println!("there and back: longest wait {:?}", seen.longest_wait());
