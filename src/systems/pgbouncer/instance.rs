@@ -8,7 +8,6 @@ use super::console::Console;
 use super::redirect::{self, Prepared};
 use super::show::{Blocker, Entry, PoolClient, Pools};
 use super::statements as sql;
-use crate::clock;
 use crate::runbook::model::Redirect;
 use crate::runbook::units::Span;
 use crate::systems::address::Address;
@@ -16,9 +15,9 @@ use crate::systems::{Certainty, DriverError, Result};
 
 /// How long logins are waited for before a pause.
 const LOGINS_LIMIT: Duration = Duration::from_millis(100);
-/// For how long a client that waits for a connection is taken for a login that is about to begin; in a pool that is full
-/// somebody always waits.
-const WAITING_LIMIT: Duration = Duration::from_millis(20);
+/// So many looks in a row must find no login while clients wait for a connection: a pool that grows begins the next one as
+/// soon as the last one has ended, and in a pool that is full somebody always waits.
+const QUIET_LOOKS: u32 = 3;
 
 /// One instance of a pooler. Every method can be repeated.
 #[derive(Debug)]
@@ -176,11 +175,15 @@ impl Instance {
     /// has succeeded. So the few milliseconds of a login are waited for, while nobody is held yet; also of one that begins at
     /// once, since a client waits for a connection.
     async fn await_logins(&self) {
-        let began = clock::monotonic();
-        // What can't be read is no reason not to pause: the pause itself will tell.
         let quiet = async {
-            while self.pools().await.is_ok_and(|pools| logs_in(&pools, began.elapsed())) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+            let mut looks = 0;
+            // What can't be read is no reason not to pause: the pause itself will tell.
+            while let Ok(pools) = self.pools().await {
+                looks = if pools.servers_login > 0 { 0 } else { looks + 1 };
+                if is_quiet(&pools, looks) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         tokio::time::timeout(LOGINS_LIMIT, quiet).await.ok();
@@ -319,9 +322,9 @@ impl Instance {
     }
 }
 
-/// Whether a pause would break off a login, now or in a moment.
-fn logs_in(pools: &Pools, waited: Duration) -> bool {
-    pools.servers_login > 0 || (pools.clients_waiting > 0 && waited < WAITING_LIMIT)
+/// Whether a pause would break off no login, neither now nor in a moment; with so many looks in a row that found none.
+const fn is_quiet(pools: &Pools, looks: u32) -> bool {
+    looks >= QUIET_LOOKS || (looks > 0 && pools.clients_waiting == 0)
 }
 
 /// Code of the error of a pause that was taken back.
@@ -355,10 +358,9 @@ mod tests {
 
     #[test]
     fn a_pool_that_grows_is_waited_for_and_one_that_is_full_is_not() {
-        let (login, waiting) =
-            (Pools { servers_login: 1, ..Pools::default() }, Pools { clients_waiting: 3, ..Pools::default() });
-        assert!(!logs_in(&Pools::default(), Duration::ZERO) && logs_in(&login, LOGINS_LIMIT));
-        assert!(logs_in(&waiting, Duration::ZERO) && !logs_in(&waiting, WAITING_LIMIT));
+        let (nobody, waiting) = (Pools::default(), Pools { clients_waiting: 3, ..Pools::default() });
+        assert!(is_quiet(&nobody, 1) && !is_quiet(&nobody, 0), "a login is under way");
+        assert!(!is_quiet(&waiting, 1) && is_quiet(&waiting, QUIET_LOOKS));
     }
 
     #[test]
