@@ -1,9 +1,12 @@
 //! The PgBouncer driver against 1.18 and 1.26.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pointsman::runbook::model::{Pgbouncer, PgbouncerInstance, Program, Redirect, RedirectCommand};
 use pointsman::runbook::units::Span;
+use pointsman::sandbox::delay::DelayProxy;
 use pointsman::systems::Certainty;
 use pointsman::systems::pgbouncer::{Address, PAUSE_NOT_GRANTED, Pooler};
 
@@ -34,6 +37,8 @@ async fn pauses_and_resumes_again_and_again() {
     for version in BOTH {
         let bouncer = Bouncer::start(version, &entry(&pg)).await;
         let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
+        // A client that comes while it is paused has a login begun for it, which the pause breaks off.
+        pooler.set_login_retry(Span::secs(0)).await.unwrap();
         pooler.resume().await.unwrap();
         pooler.pause(PLENTY).await.unwrap();
         pooler.pause(PLENTY).await.unwrap();
@@ -99,6 +104,75 @@ async fn a_resume_gets_past_a_pause_that_hangs() {
         pooler.resume().await.unwrap();
         assert!(!pooler.entries().await.unwrap()[0].paused);
         one(&bouncer.url(NAME)).await.unwrap();
+    }
+}
+
+/// Transactions on a connection of its own with a moment in between, until `ends`; gives how many there were.
+async fn transactions(url: String, between: Duration, ends: Arc<AtomicBool>) -> Result<u64, tokio_postgres::Error> {
+    let client = connect(&url).await;
+    let mut count = 0;
+    while !ends.load(Ordering::Relaxed) {
+        client.batch_execute("SELECT pg_sleep(0.003)").await?;
+        tokio::time::sleep(between).await;
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_of_a_pool_that_grows_breaks_off_no_login() {
+    let pg = Pg::start("PG15_BIN").await;
+    for version in BOTH {
+        let far =
+            async |port| DelayProxy::start(([127, 0, 0, 1], port).into(), Duration::from_millis(5)).await.unwrap();
+        // Logins take their time, and much happens between a look and the pause behind it.
+        let server = far(pg.port).await;
+        let entry = format!("{NAME} = host=127.0.0.1 port={} dbname=postgres", server.address().port());
+        let bouncer = Bouncer::start(version, &entry).await;
+        let console = far(bouncer.port).await;
+        let mut spec = bouncer.spec(NAME);
+        spec.admin = Some(format!("postgresql://postgres@{}/pgbouncer", console.address()));
+        let pooler = Pooler::connect("pool", &spec).await.unwrap();
+        let ends = Arc::new(AtomicBool::new(false));
+        let client = |number| transactions(bouncer.url(NAME), Duration::from_millis(number), Arc::clone(&ends));
+        let clients: Vec<_> = (0..12).map(|number| tokio::spawn(client(number))).collect();
+        // Each pause leaves an empty pool, which grows by one login after the other; whoever is idle at the end of a pause
+        // comes while the first one is under way.
+        for _ in 0..25 {
+            let active = async || pooler.instances()[0].pools().await.unwrap().servers_active > 0;
+            until("transactions run", active).await;
+            pooler.pause(PLENTY).await.unwrap();
+            pooler.open_doors().await.unwrap();
+        }
+        ends.store(true, Ordering::Relaxed);
+        for client in clients {
+            assert!(client.await.unwrap().unwrap() > 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pause_leaves_the_limit_of_connections_as_it_was() {
+    let pg = Pg::start("PG15_BIN").await;
+    for version in BOTH {
+        let bouncer = Bouncer::start(version, &entry(&pg)).await;
+        let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
+        let limit = async || pooler.instances()[0].config("max_db_connections").await.unwrap();
+        let console = connect(&bouncer.admin()).await;
+        console.simple_query("SET max_db_connections='40'").await.unwrap();
+        pooler.pause(PLENTY).await.unwrap();
+        assert_eq!(limit().await, "40");
+        pooler.open_doors().await.unwrap();
+        assert_eq!(limit().await, "40", "what somebody has SET stays");
+        let blocker = connect(&bouncer.url(NAME)).await;
+        blocker.batch_execute("BEGIN; SELECT 1").await.unwrap();
+        pooler.pause(Duration::from_millis(300)).await.unwrap_err();
+        assert_eq!(limit().await, "40", "also when the pause is taken back");
+        // Somebody was killed just before the pause.
+        console.simple_query("SET max_db_connections='1'").await.unwrap();
+        pooler.open_doors().await.unwrap();
+        assert_eq!(limit().await, "0", "as its file says");
+        assert_eq!(pooler.login_retries().await.unwrap(), [Span::secs(0)], "set after the reload");
     }
 }
 

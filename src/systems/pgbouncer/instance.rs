@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::console::Console;
+use super::console::{Console, Row};
 use super::redirect::{self, Prepared};
 use super::show::{Blocker, Entry, PoolClient, Pools};
 use super::statements as sql;
@@ -12,12 +12,6 @@ use crate::runbook::model::Redirect;
 use crate::runbook::units::Span;
 use crate::systems::address::Address;
 use crate::systems::{Certainty, DriverError, Result};
-
-/// How long logins are waited for before a pause.
-const LOGINS_LIMIT: Duration = Duration::from_millis(100);
-/// So many looks in a row must find no login while clients wait for a connection: a pool that grows begins the next one as
-/// soon as the last one has ended, and in a pool that is full somebody always waits.
-const QUIET_LOOKS: u32 = 3;
 
 /// One instance of a pooler. Every method can be repeated.
 #[derive(Debug)]
@@ -27,19 +21,21 @@ pub struct Instance {
     database: String,
     redirect: Option<Redirect>,
     /// For everything; lent to a `PAUSE` while that waits.
-    work: Console,
+    pub(super) work: Console,
     /// For taking a `PAUSE` back.
-    spare: Console,
+    pub(super) spare: Console,
     /// What it last said its version was.
     version: Mutex<Option<(u32, u32)>>,
+    /// What its limit of connections was before a pause; nothing once that is put back.
+    pub(super) limit: Mutex<Option<String>>,
 }
 
 impl Instance {
     pub(super) fn new(system: String, url: &str, database: &str, redirect: Option<Redirect>) -> Self {
         let work = Console::new(&system, url);
         let spare = Console::new(&system, url);
-        let version = Mutex::new(None);
-        Self { system, database: database.to_owned(), redirect, work, spare, version }
+        let (version, limit) = (Mutex::default(), Mutex::default());
+        Self { system, database: database.to_owned(), redirect, work, spare, version, limit }
     }
 
     /// How errors call it.
@@ -88,8 +84,12 @@ impl Instance {
     pub async fn config(&self, key: &str) -> Result<String> {
         let what = format!("read its setting {key}");
         let rows = self.work.ask(&what, sql::SHOW_CONFIG).await?;
-        let row = rows.iter().find(|row| row.get("key") == Some(key));
-        let row = row.ok_or_else(|| self.odd(&what, "this version has no such setting"))?;
+        self.setting(&what, &rows, key)
+    }
+
+    pub(super) fn setting(&self, what: &str, config: &[Row], key: &str) -> Result<String> {
+        let row = config.iter().find(|row| row.get("key") == Some(key));
+        let row = row.ok_or_else(|| self.odd(what, format!("this version has no setting {key}")))?;
         Ok(row.get("value").unwrap_or_default().to_owned())
     }
 
@@ -107,7 +107,7 @@ impl Instance {
         self.entry_of(&what, &rows)
     }
 
-    fn entry_of(&self, what: &str, rows: &[super::console::Row]) -> Result<Entry> {
+    fn entry_of(&self, what: &str, rows: &[Row]) -> Result<Entry> {
         let row = rows.iter().find(|row| row.get("name") == Some(&self.database));
         if let Some(entry) = row.and_then(Entry::of) {
             return Ok(entry);
@@ -136,7 +136,7 @@ impl Instance {
     pub async fn server_pids(&self) -> Result<Vec<i32>> {
         let rows = self.work.ask(&self.what("list the servers of"), sql::SHOW_SERVERS).await?;
         // One that logs in has no session on the server yet.
-        let is_open = |row: &&super::console::Row| row.get("state") != Some("new");
+        let is_open = |row: &&Row| row.get("state") != Some("new");
         let ours = rows.iter().filter(|row| row.get("database") == Some(&self.database)).filter(is_open);
         Ok(ours.filter_map(|row| i32::try_from(row.number("remote_pid")?).ok()).collect())
     }
@@ -151,8 +151,15 @@ impl Instance {
     /// Holds every client, once the running transactions have ended. When they have not by the deadline, the pause is
     /// taken back at once and the error names who was in the way; clients then wait no longer.
     pub async fn pause(&self, deadline: Duration) -> Result<()> {
+        self.stop_growth().await;
+        let paused = self.pause_grown(deadline).await;
+        // Not sent behind the pause: while one waits, the console answers the next statement first.
+        self.let_grow().await;
+        paused
+    }
+
+    async fn pause_grown(&self, deadline: Duration) -> Result<()> {
         let what = self.what("pause");
-        self.await_logins().await;
         let client = self.work.lend().await?;
         // A paused database answers at once, and one where somebody's PAUSE still waits makes us wait too: `paused` in
         // SHOW DATABASES is set in both cases, so looking first would tell nothing.
@@ -169,24 +176,6 @@ impl Instance {
             Err(_) if !client.is_closed() => Err(self.take_back(&what, deadline).await),
             Err(error) => Err(error.with_hint("look whether it is paused, and RESUME it if it is")),
         }
-    }
-
-    /// A pause breaks off the logins that are under way, and whoever asks for a connection behind it is then refused until one
-    /// has succeeded. So the few milliseconds of a login are waited for, while nobody is held yet; also of one that begins at
-    /// once, since a client waits for a connection.
-    async fn await_logins(&self) {
-        let quiet = async {
-            let mut looks = 0;
-            // What can't be read is no reason not to pause: the pause itself will tell.
-            while let Ok(pools) = self.pools().await {
-                looks = if pools.servers_login > 0 { 0 } else { looks + 1 };
-                if is_quiet(&pools, looks) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(LOGINS_LIMIT, quiet).await.ok();
     }
 
     /// Lets the clients go after a pause that was not granted. All is sent at once: one round trip.
@@ -240,6 +229,7 @@ impl Instance {
     pub async fn resume(&self) -> Result<()> {
         let what = self.what("resume");
         let asked = self.spare.ask(&what, &sql::resume(&self.database)).await;
+        self.let_grow().await;
         self.settle_resume(&what, asked.map(drop)).await
     }
 
@@ -304,27 +294,26 @@ impl Instance {
         matches!(self.redirect, Some(Redirect::Dns))
     }
 
-    /// Sets the wait after a failed login and lets the clients go. One round trip.
+    /// Sets the wait after a failed login and lets the clients go, in one round trip; then lifts what a process that died at
+    /// a pause may have left.
     pub async fn open(&self, login_retry: Span) -> Result<()> {
         let what = self.what("resume");
-        let (set, resumed) =
-            self.spare.ask_two(&what, &sql::set_login_retry(login_retry), &sql::resume(&self.database)).await?;
+        let (set, resume) = (sql::set_login_retry(login_retry), sql::resume(&self.database));
+        let opened = self.spare.ask_two(&what, &set, &resume);
+        let (opened, config) = tokio::join!(biased; opened, self.spare.ask(&what, sql::SHOW_CONFIG));
+        let (set, resumed) = opened?;
         self.settle_resume(&what, resumed.map(drop)).await?;
-        set.map(drop)
+        set?;
+        if self.let_grow().await { Ok(()) } else { self.lift_leftover(&config?, login_retry).await }
     }
 
-    fn what(&self, verb: &str) -> String {
+    pub(super) fn what(&self, verb: &str) -> String {
         format!("{verb} database {}", self.database)
     }
 
     fn odd(&self, what: &str, reason: impl std::fmt::Display) -> DriverError {
         DriverError::new(&self.system, what, reason, Certainty::Refused)
     }
-}
-
-/// Whether a pause would break off no login, neither now nor in a moment; with so many looks in a row that found none.
-const fn is_quiet(pools: &Pools, looks: u32) -> bool {
-    looks >= QUIET_LOOKS || (looks > 0 && pools.clients_waiting == 0)
 }
 
 /// Code of the error of a pause that was taken back.
@@ -354,13 +343,6 @@ mod tests {
         assert_eq!(version("PgBouncer 1.26.1"), Some((1, 26)));
         assert_eq!(version("1.18.0"), Some((1, 18)));
         assert_eq!(version("PgBouncer"), None);
-    }
-
-    #[test]
-    fn a_pool_that_grows_is_waited_for_and_one_that_is_full_is_not() {
-        let (nobody, waiting) = (Pools::default(), Pools { clients_waiting: 3, ..Pools::default() });
-        assert!(is_quiet(&nobody, 1) && !is_quiet(&nobody, 0), "a login is under way");
-        assert!(!is_quiet(&waiting, 1) && is_quiet(&waiting, QUIET_LOOKS));
     }
 
     #[test]

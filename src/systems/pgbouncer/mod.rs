@@ -2,6 +2,7 @@
 //! its methods speak to all of them at the same time, and an error says what state each one is in.
 
 mod console;
+mod growth;
 mod ini;
 mod instance;
 mod redirect;
@@ -180,7 +181,7 @@ impl Pooler {
     /// What [`Self::pause`] sends to each instance.
     #[must_use]
     pub fn describe_pause(&self) -> Vec<String> {
-        vec![statements::pause(&self.database)]
+        growth::describe(statements::pause(&self.database))
     }
 
     /// What [`Self::resume`] sends to each instance.
