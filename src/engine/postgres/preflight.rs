@@ -59,6 +59,10 @@ async fn instance_facts(name: &str, spec: &Pgbouncer, instance: &Instance) -> sy
         Some(mode) => mode.clone(),
         None => instance.config("pool_mode").await?,
     };
+    let min_pool_size = match entry.min_pool_size {
+        Some(least) => least,
+        None => instance.config("min_pool_size").await?.parse().unwrap_or(0),
+    };
     let seconds = |text: String| text.parse().unwrap_or(0.0);
     let mut users: Vec<String> = instance.clients().await?.into_iter().map(|client| client.user).collect();
     users.sort();
@@ -76,6 +80,7 @@ async fn instance_facts(name: &str, spec: &Pgbouncer, instance: &Instance) -> sy
         query_wait_timeout_s: seconds(instance.config("query_wait_timeout").await?),
         server_login_retry_s: seconds(instance.config("server_login_retry").await?),
         login_retry_is_set: true,
+        min_pool_size,
         users,
         server_pids: instance.server_pids().await?,
     })

@@ -90,6 +90,8 @@ pub struct PoolerFacts {
     pub server_login_retry_s: f64,
     /// Whether the run sets `server_login_retry` itself in the window.
     pub login_retry_is_set: bool,
+    /// The least number of server connections that a pool keeps.
+    pub min_pool_size: u64,
     /// Roles that its clients log in as.
     pub users: Vec<String>,
     /// Backends of its server connections (`remote_pid` of `SHOW SERVERS`): the proof of where they lead.

@@ -65,6 +65,7 @@ pub const IDS: &[&str] = &[
     "pending-restart",
     "pg-dump",
     "pooler-login-retry",
+    "pooler-min-pool-size",
     "pooler-mode",
     "pooler-parameters",
     "pooler-paused",

@@ -19,6 +19,7 @@ fn each(pooler: &PoolerFacts, input: &PreflightInput) -> Vec<Finding> {
         paused(pooler),
         patience(pooler, input),
         retry(pooler),
+        warmth(pooler),
         known_defect(pooler, input),
     ]
 }
@@ -163,6 +164,24 @@ fn retry(pooler: &PoolerFacts) -> Finding {
     check.pass("a failed login is tried again at once", read)
 }
 
+/// It dials three times a second for its least number of connections, also while a database is paused, and breaks those
+/// logins off at once (`check_pool_size` and `per_loop_pause` in its sources; measured with 1.18 and 1.26).
+fn warmth(pooler: &PoolerFacts) -> Finding {
+    let check = Check {
+        id: "pooler-min-pool-size",
+        system: &pooler.name,
+        why: "A login that PgBouncer begins while it is paused counts as failed, and clients that come just behind the \
+              window get `server login has been failing` until one has succeeded.",
+    };
+    let read = format!("{}: min_pool_size is {}.", pooler.instance, pooler.min_pool_size);
+    if pooler.min_pool_size > 0 {
+        let mend =
+            "-- min_pool_size = 0 in its ini, and RELOAD, until the window is over; also in the entry, if it has one";
+        return check.warn("the pooler dials while it is paused", read, vec![mend.to_owned()]);
+    }
+    check.pass("the pooler dials for clients only", read)
+}
+
 /// Newer PgBouncers track parameters for their clients, `scram_iterations` (16 and later) among them. The same rule as
 /// the switch has, so that no `KILL` comes unannounced.
 fn known_defect(pooler: &PoolerFacts, input: &PreflightInput) -> Finding {
@@ -293,6 +312,8 @@ mod tests {
         assert_eq!(with("pooler-query-wait-timeout", |pooler| pooler.query_wait_timeout_s = 5.0).level, Level::Fail);
         assert_eq!(with("pooler-login-retry", |_| ()).level, Level::Pass);
         assert_eq!(with("pooler-login-retry", |pooler| pooler.login_retry_is_set = false).level, Level::Warn);
+        assert_eq!(with("pooler-min-pool-size", |_| ()).level, Level::Pass);
+        assert_eq!(with("pooler-min-pool-size", |pooler| pooler.min_pool_size = 4).level, Level::Warn);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Entry {
     pub pool_mode: Option<String>,
     /// The one role that it logs in as, if it is forced.
     pub force_user: Option<String>,
+    /// The least number of connections of each of its pools, where this version says it.
+    pub min_pool_size: Option<u64>,
     /// Server connections now.
     pub current_connections: u64,
 }
@@ -40,6 +42,7 @@ impl Entry {
             disabled: row.flag("disabled"),
             pool_mode: row.get("pool_mode").map(str::to_owned),
             force_user: row.get("force_user").map(str::to_owned),
+            min_pool_size: row.number("min_pool_size"),
             current_connections: row.number("current_connections").unwrap_or(0),
         })
     }
