@@ -1,6 +1,6 @@
 //! How far the side that carries the writes is ahead. A stream that does not run has no lag, it has no data.
 
-use super::{GateContext, Reading, Verdict, seconds, unmeasured};
+use super::{GateContext, Reading, Verdict, seconds, size, unmeasured};
 use crate::engine::{self, Engine, Lag};
 use crate::runbook::model::ReplicationLag;
 use crate::runbook::units::{Size, Span};
@@ -50,9 +50,4 @@ fn judged(gate: &ReplicationLag, bytes: Option<f64>, age: Option<f64>, threshold
         Some(number) => reading.number(number),
         None => reading,
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be 0 or more")]
-fn size(bytes: f64) -> String {
-    Size(bytes as u64).to_string()
 }

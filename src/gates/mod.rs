@@ -29,6 +29,7 @@ pub use traffic_share::Baselines;
 
 use crate::clock;
 use crate::runbook::model::{Expect, Gate};
+use crate::runbook::units::Size;
 use crate::secret;
 use crate::systems::DriverError;
 use crate::systems::pair::Flow;
@@ -248,6 +249,12 @@ fn compare(value: Option<&str>, expect: &Expect, threshold: &str) -> Reading {
 /// A driver that could not answer.
 fn unmeasured(error: &DriverError, threshold: &str) -> Reading {
     Reading::error(error.to_string(), threshold)
+}
+
+/// A number of bytes, for people.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 or more")]
+pub fn size(bytes: f64) -> String {
+    Size(bytes as u64).to_string()
 }
 
 /// Seconds as people read them.

@@ -144,6 +144,19 @@ async fn f41_a_stream_that_does_not_run_has_no_lag() {
     until("and are worked off", async || look.at(&lag(None)).await.verdict == Verdict::Pass).await;
 
     target.sql("postgres", "ALTER SUBSCRIPTION pointsman_forward DISABLE").await;
+    // More than the sockets in between can hold.
+    source.sql("postgres", "INSERT INTO t SELECT generate_series(50000, 450000)").await;
+    lock.batch_execute("BEGIN; LOCK TABLE t").await.unwrap();
+    target.sql("postgres", "ALTER SUBSCRIPTION pointsman_forward ENABLE").await;
+    until("a stream that was stopped is behind, not unknown", async || {
+        let reading = look.at(&lag(None)).await;
+        reading.verdict == Verdict::Fail && reading.detail.is_some_and(|detail| detail.contains("catches up"))
+    })
+    .await;
+    lock.batch_execute("ROLLBACK").await.unwrap();
+    until("until it has caught up", async || look.at(&lag(None)).await.verdict == Verdict::Pass).await;
+
+    target.sql("postgres", "ALTER SUBSCRIPTION pointsman_forward DISABLE").await;
     let reading = look.at(&lag(None)).await;
     assert_eq!(reading.verdict, Verdict::NoData, "{reading:?}");
     look.heading = Heading::Back;

@@ -12,7 +12,7 @@ use super::works::Works;
 use crate::clock;
 use crate::engine::Outcome;
 use crate::engine::postgres::carrier::Carrier;
-use crate::engine::postgres::replicate::{Replication, await_worker};
+use crate::engine::postgres::replicate::{Replication, await_stream};
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
@@ -61,7 +61,7 @@ pub(in crate::engine) async fn apply(cx: &Context, state: &RunState, of: &Move, 
     }
     works.resume().await?;
     native.subscribe(cx, &source, &target, Heading::Back).await?;
-    await_worker(cx, &source, Heading::Back).await?;
+    await_stream(cx, &target, &source, Heading::Back).await?;
     carries(cx, &of.step, step.timeout.0).await?;
     Ok(json!({ "tables": cx.plan.choices.tables.len(), "seconds": began.elapsed().as_secs_f64() }))
 }

@@ -67,12 +67,9 @@ pub(in crate::engine) async fn measure(
     }
     let sends = async |session: &Session| publisher(session, stream).await;
     let bytes = match context.sessions.postgres.ask(context.world, flow.publisher(), sends).await? {
-        Ok(bytes) => Some(bytes),
-        Err(why) => return Ok(Lag::Nothing(why)),
+        Lag::Known { bytes, .. } if gate.max_age.is_some() => bytes,
+        seen => return Ok(seen),
     };
-    if gate.max_age.is_none() {
-        return Ok(Lag::Known { bytes, age: None });
-    }
     Ok(match age(flow, context).await? {
         Ok(age) => Lag::Known { bytes, age: Some(age) },
         Err(why) => Lag::Nothing(why),
@@ -100,20 +97,27 @@ async fn subscriber(session: &Session, stream: &str) -> Result<Option<Lag>> {
     })
 }
 
-/// Bytes behind, or why that is not known.
-async fn publisher(session: &Session, stream: &str) -> Result<std::result::Result<f64, String>> {
+/// Bytes behind. A stream that was stopped catches up first, which may take as long as it stood: it is behind, not unknown.
+pub(super) async fn publisher(session: &Session, stream: &str) -> Result<Lag> {
     let rows = session.rows("look at the replication slot", PUBLISHER, &[&stream]).await?;
     let side = session.system();
-    let Some(row) = rows.first() else { return Ok(Err(format!("{side} has no replication slot {stream}"))) };
+    let Some(row) = rows.first() else { return Ok(Lag::Nothing(format!("{side} has no replication slot {stream}"))) };
     let (state, bytes): (Option<String>, Option<f64>) = (row.get(0), row.get(1));
     Ok(match (state.as_deref(), bytes) {
-        (None, _) => Err(format!(
+        (None, _) => Lag::Nothing(format!(
             "no connection streams from slot {stream} of {side}, or our role may not see it (GRANT pg_monitor)"
         )),
-        (Some("streaming"), Some(bytes)) if bytes >= 0.0 => Ok(bytes),
-        (Some("streaming"), _) => Err(format!("{side} does not know yet what was applied of {stream}")),
-        (Some(other), _) => Err(format!("the stream {stream} of {side} is in state {other}")),
+        (Some("streaming"), Some(bytes)) if bytes >= 0.0 => Lag::Known { bytes: Some(bytes), age: None },
+        (Some("streaming"), _) => Lag::Nothing(format!("{side} does not know yet what was applied of {stream}")),
+        (Some("catchup"), bytes) => Lag::Behind(catching_up(&format!("the stream {stream} of {side}"), bytes)),
+        (Some(other), _) => Lag::Nothing(format!("the stream {stream} of {side} is in state {other}")),
     })
+}
+
+/// What is known of a stream that was stopped and goes on.
+pub(super) fn catching_up(stream: &str, bytes: Option<f64>) -> String {
+    let behind = bytes.map(|bytes| format!(", {} behind", crate::gates::size(bytes.max(0.0))));
+    format!("{stream} catches up{}", behind.unwrap_or_default())
 }
 
 /// Seconds since the last token that has arrived was written, or why that is not known. Only the executor writes it.

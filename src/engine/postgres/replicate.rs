@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::freeze::{fencing, planned_fencing, planned_open};
-use super::slots;
+use super::{lag, slots};
 use crate::clock;
-use crate::engine::Outcome;
+use crate::engine::{Lag, Outcome};
 use crate::executor::context::{Context, remembered};
 use crate::executor::state::RunState;
 use crate::journal::{Durability, FailureKind, Move};
@@ -21,6 +21,12 @@ use crate::systems::pair::Heading;
 use crate::systems::postgres::fence::{self, Open};
 use crate::systems::postgres::schema_copy::{self, ApplyOptions, DumpOptions, Stage};
 use crate::systems::postgres::{Session, dial, ident, literal, setup, stream};
+
+/// How long the apply worker may take to start.
+const WORKER_LIMIT: Duration = Duration::from_secs(60);
+/// How long the first word of how far it is may take.
+const STREAM_LIMIT: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The step with what only PostgreSQL knows of it.
 pub(in crate::engine) struct Replication<'a>(pub(in crate::engine) &'a Replicate);
@@ -101,8 +107,8 @@ impl Replication<'_> {
         cx.progress(&of.step, "gathering statistics on the target");
         target.batch("gather statistics", "ANALYZE").await?;
         self.subscribe(cx, &source, &target, Heading::Back).await?;
-        await_worker(cx, &target, Heading::Forth).await?;
-        await_worker(cx, &source, Heading::Back).await?;
+        await_stream(cx, &source, &target, Heading::Forth).await?;
+        await_stream(cx, &target, &source, Heading::Back).await?;
         slots::mark(cx, of, Heading::Forth).await?;
         Ok(json!({ "tables": cx.plan.choices.tables.len(), "seconds": began.elapsed().as_secs_f64() }))
     }
@@ -313,19 +319,33 @@ async fn pause_apply(target: &Session, pause: bool) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Waits until the apply worker of a stream runs.
-pub(in crate::engine) async fn await_worker(
+/// Waits until the apply worker of a stream runs, and then for a moment until the publisher knows how far it is: a gate that
+/// looks at once would find nothing. What that is, it judges.
+pub(in crate::engine) async fn await_stream(
     cx: &Context,
+    publisher: &Session,
     subscriber: &Session,
     heading: Heading,
 ) -> Result<(), StepError> {
+    await_worker(cx, subscriber, heading).await?;
+    let began = clock::monotonic();
+    while matches!(lag::publisher(publisher, heading.stream()).await?, Lag::Nothing(_)) {
+        if began.elapsed() > STREAM_LIMIT {
+            break;
+        }
+        cx.rest(LOOK).await?;
+    }
+    Ok(())
+}
+
+async fn await_worker(cx: &Context, subscriber: &Session, heading: Heading) -> Result<(), StepError> {
     let began = clock::monotonic();
     while !stream::subscription(subscriber, heading).await?.is_some_and(|found| found.working) {
-        if began.elapsed() > Duration::from_secs(60) {
+        if began.elapsed() > WORKER_LIMIT {
             let message = format!("the apply worker of {} does not start on {}", heading.stream(), subscriber.system());
             return Err(StepError::told(FailureKind::Refused, message, Some("its server log says why")));
         }
-        cx.rest(Duration::from_millis(50)).await?;
+        cx.rest(LOOK).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! and how old what was applied last was, by the same. As long as the other side answers, the age of a stream that stands
 //! still grows (`LagTrackerRead` in PostgreSQL's walsender.c).
 
+use super::super::lag::catching_up;
 use super::feed;
 use crate::engine::Lag;
 use crate::gates::{GateContext, seconds};
@@ -44,6 +45,7 @@ pub(super) async fn measure(gate: &ReplicationLag, flow: Flow<'_>, context: &Gat
         }
         (Some("streaming"), Some(bytes)) => bytes.max(0.0),
         (Some("streaming"), None) => return Ok(Lag::Nothing(format!("{blue} does not know yet what was applied"))),
+        (Some("catchup"), bytes) => return Ok(Lag::Behind(catching_up(&format!("RDS's stream of {blue}"), bytes))),
         (Some(other), _) => return Ok(Lag::Nothing(format!("RDS's stream of {blue} is in state {other}"))),
     };
     let silence: Option<f64> = row.get(4);
