@@ -10,6 +10,8 @@ use pointsman::sandbox::delay::DelayProxy;
 use pointsman::systems::Certainty;
 use pointsman::systems::pgbouncer::{Address, PAUSE_NOT_GRANTED, Pooler};
 
+use tokio_postgres::SimpleQueryMessage;
+
 use crate::support_proxies::{Bouncer, Pg, connect, until};
 
 const BOTH: [&str; 2] = ["PGBOUNCER_OLD", "PGBOUNCER_NEW"];
@@ -119,9 +121,23 @@ async fn transactions(url: String, between: Duration, ends: Arc<AtomicBool>) -> 
     Ok(count)
 }
 
+/// How many pools of our entry have a server connection.
+async fn pools_with_servers(console: &tokio_postgres::Client) -> usize {
+    let messages = console.simple_query("SHOW POOLS").await.unwrap();
+    let has_servers = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => {
+            row.get("database") == Some(NAME)
+                && ["sv_active", "sv_idle"].iter().any(|state| row.get(*state) != Some("0"))
+        }
+        _ => false,
+    };
+    messages.iter().filter(|message| has_servers(message)).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_of_a_pool_that_grows_breaks_off_no_login() {
     let pg = Pg::start("PG15_BIN").await;
+    pg.sql("postgres", "CREATE ROLE other LOGIN SUPERUSER").await;
     for version in BOTH {
         let far =
             async |port| DelayProxy::start(([127, 0, 0, 1], port).into(), Duration::from_millis(5)).await.unwrap();
@@ -129,18 +145,22 @@ async fn a_pause_of_a_pool_that_grows_breaks_off_no_login() {
         let server = far(pg.port).await;
         let entry = format!("{NAME} = host=127.0.0.1 port={} dbname=postgres", server.address().port());
         let bouncer = Bouncer::start(version, &entry).await;
-        let console = far(bouncer.port).await;
+        let far_console = far(bouncer.port).await;
         let mut spec = bouncer.spec(NAME);
-        spec.admin = Some(format!("postgresql://postgres@{}/pgbouncer", console.address()));
+        spec.admin = Some(format!("postgresql://postgres@{}/pgbouncer", far_console.address()));
         let pooler = Pooler::connect("pool", &spec).await.unwrap();
+        let console = connect(&bouncer.admin()).await;
         let ends = Arc::new(AtomicBool::new(false));
-        let client = |number| transactions(bouncer.url(NAME), Duration::from_millis(number), Arc::clone(&ends));
-        let clients: Vec<_> = (0..12).map(|number| tokio::spawn(client(number))).collect();
+        // Two roles are two pools, of which one is mostly idle.
+        let url = |role: &str| bouncer.url(NAME).replacen("postgres@", &format!("{role}@"), 1);
+        let client = |role, between| transactions(url(role), Duration::from_millis(between), Arc::clone(&ends));
+        let busy = (0..8).map(|number| client("postgres", 3 * number));
+        let clients: Vec<_> =
+            busy.chain((0..3).map(|number| client("other", 10 + 10 * number))).map(tokio::spawn).collect();
         // Each pause leaves an empty pool, which grows by one login after the other; whoever is idle at the end of a pause
         // comes while the first one is under way.
         for _ in 0..25 {
-            let active = async || pooler.instances()[0].pools().await.unwrap().servers_active > 0;
-            until("transactions run", active).await;
+            until("both pools are there", async || pools_with_servers(&console).await == 2).await;
             pooler.pause(PLENTY).await.unwrap();
             pooler.open_doors().await.unwrap();
         }
@@ -157,9 +177,9 @@ async fn a_pause_leaves_the_limit_of_connections_as_it_was() {
     for version in BOTH {
         let bouncer = Bouncer::start(version, &entry(&pg)).await;
         let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
-        let limit = async || pooler.instances()[0].config("max_db_connections").await.unwrap();
+        let limit = async || pooler.instances()[0].config("max_user_connections").await.unwrap();
         let console = connect(&bouncer.admin()).await;
-        console.simple_query("SET max_db_connections='40'").await.unwrap();
+        console.simple_query("SET max_user_connections='40'").await.unwrap();
         pooler.pause(PLENTY).await.unwrap();
         assert_eq!(limit().await, "40");
         pooler.open_doors().await.unwrap();
@@ -169,7 +189,7 @@ async fn a_pause_leaves_the_limit_of_connections_as_it_was() {
         pooler.pause(Duration::from_millis(300)).await.unwrap_err();
         assert_eq!(limit().await, "40", "also when the pause is taken back");
         // Somebody was killed just before the pause.
-        console.simple_query("SET max_db_connections='1'").await.unwrap();
+        console.simple_query("SET max_user_connections='1'").await.unwrap();
         pooler.open_doors().await.unwrap();
         assert_eq!(limit().await, "0", "as its file says");
         assert_eq!(pooler.login_retries().await.unwrap(), [Span::secs(0)], "set after the reload");

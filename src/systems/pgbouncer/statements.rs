@@ -48,10 +48,10 @@ pub fn set_login_retry(span: Span) -> String {
     format!("SET server_login_retry='{}'", span.0.as_secs_f64())
 }
 
-/// Sets how many server connections a database may have; 0 for no limit.
+/// Sets how many server connections there may be for a role; 0 for no limit.
 #[must_use]
 pub fn limit_connections(limit: &str) -> String {
-    format!("SET max_db_connections='{limit}'")
+    format!("SET max_user_connections='{limit}'")
 }
 
 /// The console reads lower-case words bare, and anything else in double quotes.
