@@ -10,8 +10,6 @@ use pointsman::sandbox::delay::DelayProxy;
 use pointsman::systems::Certainty;
 use pointsman::systems::pgbouncer::{Address, PAUSE_NOT_GRANTED, Pooler};
 
-use tokio_postgres::SimpleQueryMessage;
-
 use crate::support_proxies::{Bouncer, Pg, connect, until};
 
 const BOTH: [&str; 2] = ["PGBOUNCER_OLD", "PGBOUNCER_NEW"];
@@ -28,6 +26,13 @@ fn address(pg: &Pg) -> Address {
 /// Long enough for a machine under load; what is tested ends long before.
 const PLENTY: Duration = Duration::from_secs(20);
 
+/// A pooler that leads to a server, and what drives it.
+async fn started(version: &str, pg: &Pg) -> (Bouncer, Pooler) {
+    let bouncer = Bouncer::start(version, &entry(pg)).await;
+    let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
+    (bouncer, pooler)
+}
+
 async fn one(url: &str) -> Result<String, tokio_postgres::Error> {
     let client = connect(url).await;
     Ok(client.query_one("SELECT current_setting('port')", &[]).await?.get(0))
@@ -37,8 +42,7 @@ async fn one(url: &str) -> Result<String, tokio_postgres::Error> {
 async fn pauses_and_resumes_again_and_again() {
     let pg = Pg::start("PG15_BIN").await;
     for version in BOTH {
-        let bouncer = Bouncer::start(version, &entry(&pg)).await;
-        let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
+        let (bouncer, pooler) = started(version, &pg).await;
         // A client that comes while it is paused has a login begun for it, which the pause breaks off.
         pooler.set_login_retry(Span::secs(0)).await.unwrap();
         pooler.resume().await.unwrap();
@@ -66,8 +70,7 @@ async fn pauses_and_resumes_again_and_again() {
 async fn f22_a_pause_behind_an_idle_transaction_is_taken_back_and_names_the_client() {
     let pg = Pg::start("PG15_BIN").await;
     for version in BOTH {
-        let bouncer = Bouncer::start(version, &entry(&pg)).await;
-        let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
+        let (bouncer, pooler) = started(version, &pg).await;
         let blocker = connect(&format!("{}?application_name=nightly-export", bouncer.url(NAME))).await;
         blocker.batch_execute("BEGIN; SELECT 1").await.unwrap();
         let began = Instant::now();
@@ -95,8 +98,7 @@ async fn f22_a_pause_behind_an_idle_transaction_is_taken_back_and_names_the_clie
 async fn a_resume_gets_past_a_pause_that_hangs() {
     let pg = Pg::start("PG15_BIN").await;
     for version in BOTH {
-        let bouncer = Bouncer::start(version, &entry(&pg)).await;
-        let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
+        let (bouncer, pooler) = started(version, &pg).await;
         let blocker = connect(&bouncer.url(NAME)).await;
         blocker.batch_execute("BEGIN; SELECT 1").await.unwrap();
         // The future is dropped in the middle, as a lapsed budget does it.
@@ -121,23 +123,9 @@ async fn transactions(url: String, between: Duration, ends: Arc<AtomicBool>) -> 
     Ok(count)
 }
 
-/// How many pools of our entry have a server connection.
-async fn pools_with_servers(console: &tokio_postgres::Client) -> usize {
-    let messages = console.simple_query("SHOW POOLS").await.unwrap();
-    let has_servers = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => {
-            row.get("database") == Some(NAME)
-                && ["sv_active", "sv_idle"].iter().any(|state| row.get(*state) != Some("0"))
-        }
-        _ => false,
-    };
-    messages.iter().filter(|message| has_servers(message)).count()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_of_a_pool_that_grows_breaks_off_no_login() {
     let pg = Pg::start("PG15_BIN").await;
-    pg.sql("postgres", "CREATE ROLE other LOGIN SUPERUSER").await;
     for version in BOTH {
         let far =
             async |port| DelayProxy::start(([127, 0, 0, 1], port).into(), Duration::from_millis(5)).await.unwrap();
@@ -149,18 +137,14 @@ async fn a_pause_of_a_pool_that_grows_breaks_off_no_login() {
         let mut spec = bouncer.spec(NAME);
         spec.admin = Some(format!("postgresql://postgres@{}/pgbouncer", far_console.address()));
         let pooler = Pooler::connect("pool", &spec).await.unwrap();
-        let console = connect(&bouncer.admin()).await;
         let ends = Arc::new(AtomicBool::new(false));
-        // Two roles are two pools, of which one is mostly idle.
-        let url = |role: &str| bouncer.url(NAME).replacen("postgres@", &format!("{role}@"), 1);
-        let client = |role, between| transactions(url(role), Duration::from_millis(between), Arc::clone(&ends));
-        let busy = (0..8).map(|number| client("postgres", 3 * number));
-        let clients: Vec<_> =
-            busy.chain((0..3).map(|number| client("other", 10 + 10 * number))).map(tokio::spawn).collect();
+        let client = |number| transactions(bouncer.url(NAME), Duration::from_millis(number), Arc::clone(&ends));
+        let clients: Vec<_> = (0..12).map(|number| tokio::spawn(client(number))).collect();
         // Each pause leaves an empty pool, which grows by one login after the other; whoever is idle at the end of a pause
         // comes while the first one is under way.
         for _ in 0..25 {
-            until("both pools are there", async || pools_with_servers(&console).await == 2).await;
+            let active = async || pooler.instances()[0].pools().await.unwrap().servers_active > 0;
+            until("transactions run", active).await;
             pooler.pause(PLENTY).await.unwrap();
             pooler.open_doors().await.unwrap();
         }
@@ -175,8 +159,7 @@ async fn a_pause_of_a_pool_that_grows_breaks_off_no_login() {
 async fn a_pause_leaves_the_limit_of_connections_as_it_was() {
     let pg = Pg::start("PG15_BIN").await;
     for version in BOTH {
-        let bouncer = Bouncer::start(version, &entry(&pg)).await;
-        let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
+        let (bouncer, pooler) = started(version, &pg).await;
         let limit = async || pooler.instances()[0].config("max_user_connections").await.unwrap();
         let console = connect(&bouncer.admin()).await;
         console.simple_query("SET max_user_connections='40'").await.unwrap();
@@ -292,8 +275,7 @@ async fn a_command_points_it_elsewhere() {
 async fn a_pooler_killed_while_paused_is_found_not_paused() {
     let pg = Pg::start("PG15_BIN").await;
     for version in BOTH {
-        let mut bouncer = Bouncer::start(version, &entry(&pg)).await;
-        let pooler = Pooler::connect("pool", &bouncer.spec(NAME)).await.unwrap();
+        let (mut bouncer, pooler) = started(version, &pg).await;
         pooler.pause(PLENTY).await.unwrap();
         bouncer.server.kill();
         let error = pooler.resume().await.unwrap_err();

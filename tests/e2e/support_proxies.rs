@@ -181,7 +181,7 @@ impl Bouncer {
     pub async fn start(variable: &str, databases: &str) -> Self {
         let (folder, port) = (folder(), free_port());
         let users = folder.path().join("users.txt");
-        std::fs::write(&users, "\"postgres\" \"\"\n\"other\" \"\"\n").unwrap();
+        std::fs::write(&users, "\"postgres\" \"\"\n").unwrap();
         let ini = format!(
             "[databases]\n{databases}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = trust\n\
              auth_file = {}\nadmin_users = postgres\npool_mode = transaction\nunix_socket_dir =\nlogfile = {}\n",

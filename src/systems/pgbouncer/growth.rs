@@ -15,7 +15,7 @@ use crate::systems::Result;
 /// How long logins are waited for before a pause.
 const LOGINS_LIMIT: Duration = Duration::from_millis(100);
 /// The setting that stops growth. Not `max_db_connections`: at that limit PgBouncer closes idle connections of a database's
-/// other pools to make room, and logs in where they were.
+/// other pools to make room, and may log in where they were (`evict_connection` in its sources).
 const LIMIT: &str = "max_user_connections";
 /// A pool that has one server connection gets no other.
 const NO_MORE: &str = "1";

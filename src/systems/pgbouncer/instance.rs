@@ -152,13 +152,13 @@ impl Instance {
     /// taken back at once and the error names who was in the way; clients then wait no longer.
     pub async fn pause(&self, deadline: Duration) -> Result<()> {
         self.stop_growth().await;
-        let paused = self.pause_grown(deadline).await;
+        let paused = self.ask_to_pause(deadline).await;
         // Not sent behind the pause: while one waits, the console answers the next statement first.
         self.let_grow().await;
         paused
     }
 
-    async fn pause_grown(&self, deadline: Duration) -> Result<()> {
+    async fn ask_to_pause(&self, deadline: Duration) -> Result<()> {
         let what = self.what("pause");
         let client = self.work.lend().await?;
         // A paused database answers at once, and one where somebody's PAUSE still waits makes us wait too: `paused` in
@@ -221,7 +221,7 @@ impl Instance {
 
     fn still_paused(&self, what: &str, reason: &str) -> DriverError {
         let reason = format!("not granted in time, and it could not be taken back: {reason}; clients may be waiting");
-        let hint = format!("on its admin console: {}", sql::resume(&self.database));
+        let hint = format!("on its admin console: {}; RELOAD", sql::resume(&self.database));
         DriverError::new(&self.system, what, reason, Certainty::Unknown).with_hint(hint)
     }
 
